@@ -1,0 +1,1 @@
+//! Decoded tiles within one byte budget.

@@ -1,0 +1,1 @@
+//! Decoders: bytes in, samples out; no I/O.

@@ -1,0 +1,119 @@
+//! The validated configuration: what flags, environment and TOML come to. Everything below `cli` sees only this.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// An NGFF version that a view shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ngff {
+    /// OME-Zarr 0.4 on Zarr v2.
+    V04,
+    /// OME-Zarr 0.5 on Zarr v3.
+    V05,
+}
+
+/// How a file with one image is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// One image at the root of its directory, several as a collection.
+    Auto,
+    /// Always a `bioformats2raw.layout` collection.
+    Bf2raw,
+}
+
+/// What a synthesized level does over a tile that cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Damaged {
+    /// EIO.
+    Error,
+    /// Reduces over what is intact, and marks the image.
+    Fill,
+}
+
+/// How palette images are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Palette {
+    /// The stored indices.
+    Index,
+    /// Three channels of colour.
+    Rgb,
+}
+
+/// How images look in the mount; part of what a path shows (design: same bytes, always).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewOptions {
+    /// Versions to show; the first has the plain name. Never empty, no repeats.
+    pub ngff: Vec<Ngff>,
+    /// Layout of single images.
+    pub layout: Layout,
+    /// Chunk rows and columns, if not chosen by the image.
+    pub chunk: Option<(u64, u64)>,
+    /// Drop axes of length one.
+    pub squeeze: bool,
+    /// Palette images.
+    pub palette: Palette,
+    /// Synthesized levels over bad tiles.
+    pub damaged: Damaged,
+}
+
+impl Default for ViewOptions {
+    fn default() -> Self {
+        ViewOptions {
+            ngff: vec![Ngff::V05],
+            layout: Layout::Auto,
+            chunk: None,
+            squeeze: false,
+            palette: Palette::Index,
+            damaged: Damaged::Error,
+        }
+    }
+}
+
+/// What the tree shows.
+#[derive(Debug, Clone, Default)]
+pub struct TreeOptions {
+    /// Source images are listed beside their directories.
+    pub show_sources: bool,
+    /// Only image files that match one of these globs (path beneath SOURCE) become images; empty: all.
+    pub include: Vec<String>,
+    /// Image files that match one of these do not.
+    pub exclude: Vec<String>,
+}
+
+/// What the engine may take.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Bytes for cache, documents, scratch and work in flight together.
+    pub cache_size: u64,
+    /// Decoding threads.
+    pub threads: usize,
+    /// How long a request may wait for work that makes no progress.
+    pub deadline: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            cache_size: 512 << 20,
+            threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Everything `fuzarr mount` needs to serve.
+#[derive(Debug, Clone)]
+pub struct MountOptions {
+    /// Folder or file to show; absolute.
+    pub source: PathBuf,
+    /// Where; absolute.
+    pub mountpoint: PathBuf,
+    /// Other users may look in (needs root or `user_allow_other`).
+    pub allow_other: bool,
+    /// What images look like.
+    pub view: ViewOptions,
+    /// What the tree shows.
+    pub tree: TreeOptions,
+    /// Budget, threads, deadline.
+    pub engine: EngineOptions,
+}

@@ -1,0 +1,1 @@
+//! Background process, signals, log.

@@ -1,0 +1,1 @@
+//! Source lanes, workers, deadlines.

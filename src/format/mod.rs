@@ -1,0 +1,193 @@
+//! Source formats: how a file becomes series of tiles.
+//!
+//! A format is one folder here and one line in [`FORMATS`].
+
+pub mod omexml;
+pub mod tiff;
+
+use std::any::Any;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::io::{Fingerprint, ReadAt, Watch};
+use crate::model::{Series, TileId};
+
+/// Every format, asked in this order.
+pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff];
+
+/// A family of files.
+pub trait Format: Send + Sync {
+    /// Short lower-case name, as `user.fuzarr.format` shows it.
+    fn name(&self) -> &'static str;
+
+    /// Name endings (lower case, with the dot) that make a directory entry an image candidate, longest first.
+    fn extensions(&self) -> &'static [&'static str];
+
+    /// Does the file begin like one of mine? `head` holds its first 4 KiB or less.
+    fn sniff(&self, head: &[u8]) -> bool;
+
+    /// Parses the structure of `file`; reads no pixels.
+    ///
+    /// # Errors
+    /// Any kind; names the place in the file.
+    fn open(
+        &self,
+        file: Arc<dyn ReadAt>,
+        place: &Place<'_>,
+        limits: &Limits,
+        watch: &Watch,
+    ) -> Result<Arc<dyn ImageSource>>;
+}
+
+/// Where the file lies, for formats that span several files.
+pub struct Place<'a> {
+    /// Path of the file beneath the mount's source.
+    pub path: &'a Path,
+    /// Opens another regular file beneath the directory of `path` (never above it, never through a link).
+    pub open: &'a dyn Fn(&Path) -> Result<Arc<dyn ReadAt>>,
+}
+
+/// Bounds on what opening and decoding may take; they change cost and errors, never the bytes shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest unit (decoded) that may be held whole; larger strips are cut into bands of rows.
+    pub unit_bytes: u64,
+    /// Most bytes a parsed file may keep in memory.
+    pub index_bytes: u64,
+    /// `--palette rgb`: palette images show colours, not indices.
+    pub palette_rgb: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { unit_bytes: 64 << 20, index_bytes: 64 << 20, palette_rgb: false }
+    }
+}
+
+/// What [`ImageSource::fetch`] found for a unit.
+pub enum Stored {
+    /// The source never stored it (sparse tile, plane without TiffData): it reads as fill value.
+    Absent,
+    /// Stored bytes, in `parts` that decode one after the other (several strips of one unit).
+    Encoded {
+        /// The bytes of all parts.
+        bytes: Vec<u8>,
+        /// One range of `bytes` for each part, in order; an empty one was never stored.
+        parts: Vec<std::ops::Range<usize>>,
+        /// Whatever else the format's own `decode` needs, resolved by `fetch`.
+        note: Option<Box<dyn Any + Send>>,
+    },
+    /// Samples already decoded, in the layout that `decode` returns (uncompressed or streamed units).
+    Decoded(Vec<u8>),
+}
+
+/// What holding a unit costs, known before anything is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnitCost {
+    /// Bytes of the decoded samples.
+    pub decoded: u64,
+    /// Compressed bytes and decoder scratch held at the same time.
+    pub scratch: u64,
+}
+
+/// An open image file: pixels by unit. Fetching and decoding are apart, so that waiting for a disk and burning a
+/// processor never share a thread's turn.
+pub trait ImageSource: Send + Sync {
+    /// The images, in the order of the file.
+    fn series(&self) -> &[Series];
+
+    /// Every file of the dataset; the first is the one that was opened.
+    fn members(&self) -> &[Member];
+
+    /// Which member stores a plane; `None` if none was ever written (reads as fill value).
+    /// The error is that of a member that is missing or unreadable.
+    ///
+    /// # Errors
+    /// The plane's own failure, such as a missing file.
+    fn plane_member(&self, series: u32, t: u64, g: u64, z: u64) -> Result<Option<u32>>;
+
+    /// Is every member still what it was? See [`ReadAt::verify`]. Asked around each fetch.
+    ///
+    /// # Errors
+    /// `Changed`, `Io`.
+    fn verify(&self, id: TileId) -> Result<()>;
+
+    /// Reads the stored bytes of a unit. I/O only, except that units which must be streamed are decoded here.
+    ///
+    /// # Errors
+    /// Any kind; never an empty success for something that should be there.
+    fn fetch(&self, id: TileId, watch: &Watch) -> Result<Stored>;
+
+    /// Turns what `fetch` gave into samples: little-endian, `samples` planes of `rows * columns` one after the other, cut
+    /// to the plane at the right and lower edge ([`crate::model::Level::unit_size`]). No I/O.
+    ///
+    /// # Errors
+    /// Any kind.
+    fn decode(&self, id: TileId, stored: Stored) -> Result<Vec<u8>>;
+
+    /// What a unit costs, from the structure alone.
+    fn cost(&self, id: TileId) -> UnitCost;
+
+    /// Can a unit be decoded without its neighbours, at its own cost? Bands of one large compressed strip cannot: they are
+    /// cheap only in order.
+    fn random_access(&self, series: u32, level: u32) -> bool;
+
+    /// The metadata document that the source holds, untouched, with its file name ("source.ome.xml").
+    fn document(&self) -> Option<(&'static str, Arc<[u8]>)>;
+
+    /// What was noticed and tolerated ("BigEndian attribute contradicts the header"), for `inspect`.
+    fn warnings(&self) -> &[String];
+
+    /// Bytes of memory held by the parsed structure.
+    fn heap_bytes(&self) -> u64;
+}
+
+/// One file of a dataset.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Path beneath the mount's source.
+    pub path: std::path::PathBuf,
+    /// The state it was opened in.
+    pub print: Fingerprint,
+}
+
+/// Does a name look like an image? Gives the stem and the format's extension as written.
+/// `.ome.tif` and its like count as one extension; names that begin with a dot never are images.
+pub fn split_image_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    if name.first() == Some(&b'.') {
+        return None;
+    }
+    let ends = |ending: &str| {
+        let ending = ending.as_bytes();
+        let stem = name.len().checked_sub(ending.len()).filter(|n| *n > 0)?;
+        name[stem..].eq_ignore_ascii_case(ending).then(|| name.split_at(stem))
+    };
+    FORMATS.iter().flat_map(|f| f.extensions()).filter_map(|e| ends(e)).min_by_key(|(stem, _)| stem.len())
+}
+
+/// Opens `file` with the first format that knows its content.
+///
+/// # Errors
+/// `Unsupported` if none does, or whatever the format finds; the file is named.
+pub fn open(
+    file: Arc<dyn ReadAt>,
+    place: &Place<'_>,
+    limits: &Limits,
+    watch: &Watch,
+) -> Result<(&'static str, Arc<dyn ImageSource>)> {
+    let named = |e: Error| e.in_file(place.path);
+    if file.is_empty() {
+        return Err(named(Error::truncated("the file is empty")));
+    }
+    let head = file.read_vec(0, file.len().min(4096)).map_err(named)?;
+    let format = FORMATS
+        .iter()
+        .find(|f| f.sniff(&head))
+        .ok_or_else(|| named(Error::unsupported("no known format begins like this file")))?;
+    let source = format.open(file, place, limits, watch).map_err(named)?;
+    if source.series().is_empty() {
+        return Err(named(Error::malformed("no image in the file")));
+    }
+    Ok((format.name(), source))
+}

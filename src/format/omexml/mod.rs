@@ -1,0 +1,1 @@
+//! OME-XML as a source of structure: tolerant parsing of every namespace since 2007.

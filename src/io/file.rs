@@ -1,0 +1,94 @@
+//! A file of the source tree, opened beneath a directory and read by `pread`.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
+
+use super::{Fingerprint, ReadAt};
+use crate::error::{Error, Kind, Result};
+
+/// An open regular file below a directory that never lets go of it.
+pub struct SourceFile {
+    file: File,
+    root: Arc<OwnedFd>,
+    relative: PathBuf,
+    print: Fingerprint,
+}
+
+impl Fingerprint {
+    /// From a `stat` result.
+    pub fn of(stat: &Stat) -> Self {
+        Fingerprint {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime_ns: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
+        }
+    }
+}
+
+/// Nothing on the way may lead out of `root`; symbolic links are resolved by the tree, never here.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+impl SourceFile {
+    /// Opens the regular file `relative` beneath `root`.
+    ///
+    /// A FIFO or device is refused without waiting for its other end; access times are left alone where we may.
+    ///
+    /// # Errors
+    /// `Io` if it cannot be opened, `Unsupported` if it is not a regular file.
+    pub fn open(root: &Arc<OwnedFd>, relative: &Path) -> Result<Self> {
+        let fail = |e: rustix::io::Errno| Error::io(&e.into(), "open").in_file(relative);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let open = |flags| rustix::fs::openat2(root.as_fd(), relative, flags, Mode::empty(), BENEATH);
+        let fd = match open(flags | OFlags::NOATIME) {
+            Err(rustix::io::Errno::PERM) => open(flags).map_err(fail)?,
+            other => other.map_err(fail)?,
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(fail)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(Error::unsupported("not a regular file").in_file(relative));
+        }
+        Ok(SourceFile {
+            file: File::from(fd),
+            root: Arc::clone(root),
+            relative: relative.to_owned(),
+            print: Fingerprint::of(&stat),
+        })
+    }
+
+    /// Path beneath the root.
+    pub fn relative(&self) -> &Path {
+        &self.relative
+    }
+}
+
+impl ReadAt for SourceFile {
+    fn len(&self) -> u64 {
+        self.print.size
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.file
+            .read_exact_at(buf, offset)
+            .map_err(|e| Error::io(&e, format!("{} bytes at offset {offset}", buf.len())).in_file(&self.relative))
+    }
+
+    fn verify(&self) -> Result<()> {
+        let now = rustix::fs::fstat(&self.file).map_err(|e| Error::io(&e.into(), "fstat").in_file(&self.relative))?;
+        let named = rustix::fs::statat(self.root.as_fd(), &self.relative, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| Error::new(Kind::Changed, format!("it was taken away ({e})")).in_file(&self.relative))?;
+        if Fingerprint::of(&now) == self.print && Fingerprint::of(&named) == self.print {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Changed, "it is no longer the file that was opened").in_file(&self.relative))
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.print
+    }
+}

@@ -1,0 +1,3 @@
+//! The `fuzarr` program: parse, run, exit code.
+
+fn main() {}

@@ -1,0 +1,11 @@
+//! What an image is, whatever file it came from. No I/O, no Zarr, no vendor.
+
+mod channel;
+mod dtype;
+mod series;
+mod units;
+
+pub use channel::{Channel, Rgb};
+pub use dtype::Dtype;
+pub use series::{Colormap, Level, Reduction, Role, Series, Shape, TileId, TileSize};
+pub use units::{Physical, Quantity, Unit};

@@ -1,0 +1,1 @@
+//! The virtual tree: names, node ids, directories.

@@ -1,0 +1,1 @@
+//! Zarr and NGFF documents, chunk layout.
