@@ -133,6 +133,12 @@ pub trait ImageSource: Send + Sync {
     /// cheap only in order.
     fn random_access(&self, series: u32, level: u32) -> bool;
 
+    /// Decoded bytes of the file's own unit (tile, strip), whatever bands it is cut into here; 0 where any rows can be read
+    /// directly. Decides where contrast is sampled, which must not depend on the memory of this machine.
+    fn native_unit_bytes(&self, _series: u32, _level: u32) -> u64 {
+        0
+    }
+
     /// The metadata document that the source holds, untouched, with its file name ("source.ome.xml").
     fn document(&self) -> Option<(&'static str, Arc<[u8]>)>;
 

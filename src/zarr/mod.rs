@@ -1,1 +1,102 @@
-//! Zarr and NGFF documents, chunk layout.
+//! Zarr and NGFF: what groups and arrays say about an image, and where its chunks lie.
+//!
+//! The NGFF version is chosen in [`View`] and looked at nowhere else. Layout: OME-Zarr 0.5 on Zarr v3 and 0.4 on Zarr v2.
+
+mod array;
+mod contrast;
+mod group;
+mod multiscale;
+
+pub use array::ArrayLayout;
+pub use contrast::{Window, sample_windows};
+pub use group::GroupKind;
+
+use crate::config::{Layout, Ngff, ViewOptions};
+use crate::model::Role;
+use crate::pyramid::OpenImage;
+
+/// One way to show an image: the NGFF version and what belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct View {
+    /// Version.
+    pub ngff: Ngff,
+    /// Layout of single images.
+    pub layout: Layout,
+    /// Drop axes of length one (never y and x).
+    pub squeeze: bool,
+}
+
+impl View {
+    /// The views of a mount, the one with the plain name first.
+    pub fn all(options: &ViewOptions) -> Vec<View> {
+        let view = |&ngff| View { ngff, layout: options.layout, squeeze: options.squeeze };
+        options.ngff.iter().map(view).collect()
+    }
+
+    /// The version as documents write it.
+    pub fn version(self) -> &'static str {
+        match self.ngff {
+            Ngff::V04 => "0.4",
+            Ngff::V05 => "0.5",
+        }
+    }
+
+    /// What a directory name of this view ends in, when it is not the first view.
+    pub fn suffix(self) -> &'static str {
+        match self.ngff {
+            Ngff::V04 => ".v04.ome.zarr",
+            Ngff::V05 => ".v05.ome.zarr",
+        }
+    }
+
+    /// The documents of a group, in listing order.
+    pub fn group_files(self) -> &'static [&'static str] {
+        match self.ngff {
+            Ngff::V04 => &[".zattrs", ".zgroup"],
+            Ngff::V05 => &["zarr.json"],
+        }
+    }
+
+    /// The documents of an array.
+    pub fn array_files(self) -> &'static [&'static str] {
+        match self.ngff {
+            Ngff::V04 => &[".zarray"],
+            Ngff::V05 => &["zarr.json"],
+        }
+    }
+
+    /// What the root directory of an image is: the image itself if exactly one series is a main image, else a collection.
+    pub fn root(self, image: &OpenImage) -> GroupKind {
+        match main_series(image)[..] {
+            [only] if self.layout == Layout::Auto => GroupKind::Image(only),
+            _ => GroupKind::Collection,
+        }
+    }
+
+    /// What `OME/` in the root says: the members, where the root is a collection.
+    pub fn ome(self, image: &OpenImage) -> GroupKind {
+        if self.root(image) == GroupKind::Collection { GroupKind::OmeSeries } else { GroupKind::Plain }
+    }
+}
+
+/// Indices of the main images, in order: the members `0`, `1`, ... of a collection.
+pub fn main_series(image: &OpenImage) -> Vec<u32> {
+    let series = image.source.series().iter().zip(0u32..);
+    series.filter(|(s, _)| s.role == Role::Image).map(|(_, i)| i).collect()
+}
+
+/// Associated images: directory name below `associated/` and index of the series; a repeated name gets a number.
+pub fn associated_series(image: &OpenImage) -> Vec<(String, u32)> {
+    let mut found: Vec<(String, u32)> = Vec::new();
+    for (series, index) in image.source.series().iter().zip(0u32..) {
+        let Role::Associated(name) = &series.role else { continue };
+        let mut unique = name.clone();
+        let mut count = 2;
+        while found.iter().any(|(n, _)| *n == unique) {
+            unique = format!("{name}-{count}");
+            count += 1;
+        }
+        found.push((unique, index));
+    }
+    found
+}

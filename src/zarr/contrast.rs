@@ -1,0 +1,257 @@
+//! Contrast windows from a bounded sample.
+//!
+//! Up to 16 places a channel, on a fixed grid in the middle z and t of the smallest stored level; the window runs from the
+//! 0.1 to the 99.9 percentile of what is found there. Places follow from the geometry of the file alone, so that every
+//! machine shows the same window whatever its memory.
+
+use serde_json::{Number, Value, json};
+
+use crate::error::{Kind, Result};
+use crate::model::{Dtype, Level, Series, TileId};
+use crate::pyramid::OpenImage;
+
+/// Places sampled along each side of a tiled plane, or their square along y of a striped one.
+const PLACES: u64 = 4;
+/// Most samples taken from one place.
+const SAMPLES: u64 = 16 * 1024;
+/// A strip larger than this is sampled only so far in: reading its end means decoding all of it.
+const FAR_ENOUGH: u64 = 16 << 20;
+
+/// What `omero` says of a channel's display range: `min <= start <= end <= max`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs)]
+pub struct Window {
+    pub min: f64,
+    pub max: f64,
+    pub start: f64,
+    pub end: f64,
+}
+
+impl Window {
+    /// Numbers as long as any can be written.
+    pub const LONGEST: Window = Window { min: -f64::MAX, max: -f64::MAX, start: -f64::MAX, end: -f64::MAX };
+
+    /// The range of the significant bits; 0 to 1 for floats.
+    pub fn full_range(series: &Series) -> Window {
+        let bits = i32::try_from(series.significant_bits.clamp(1, 64)).unwrap_or(64);
+        let (min, max) = match series.dtype {
+            Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => (0.0, 2f64.powi(bits) - 1.0),
+            Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => (-(2f64.powi(bits - 1)), 2f64.powi(bits - 1) - 1.0),
+            _ => (0.0, 1.0),
+        };
+        Window { min, max, start: min, end: max }
+    }
+
+    /// The window of some samples, sorted; none: the full range.
+    fn of(series: &Series, sorted: &[f64]) -> Window {
+        let full = Window::full_range(series);
+        let ([first, ..], [.., last]) = (sorted, sorted) else { return full };
+        let rank = |fraction: f64| {
+            #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let index = (fraction * (sorted.len() - 1) as f64).round() as usize;
+            sorted[index.min(sorted.len() - 1)]
+        };
+        let (mut start, mut end) = (rank(0.001), rank(0.999));
+        let (min, max) =
+            if series.dtype.is_integer() { (full.min.min(*first), full.max.max(*last)) } else { (*first, *last) };
+        let mut window = Window { min, max, start, end };
+        if start >= end {
+            // An even image: a window of no width would be drawn black or refused.
+            end = start + 1.0;
+            if series.dtype.is_integer() && end > max {
+                (start, end) = (start - 1.0, start);
+            }
+            window = Window { min: min.min(start), max: max.max(end), start, end };
+        }
+        window
+    }
+
+    pub(super) fn json(self) -> Value {
+        json!({"min": number(self.min), "max": number(self.max), "start": number(self.start), "end": number(self.end)})
+    }
+}
+
+/// Whole numbers are written as such.
+fn number(value: f64) -> Value {
+    #[allow(clippy::cast_possible_truncation)]
+    if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
+        return Value::Number(Number::from(value as i64));
+    }
+    Number::from_f64(value).map_or(Value::Null, Value::Number)
+}
+
+/// A rectangle of the sampled plane: first row, rows, first column, columns.
+type Place = (u64, u64, u64, u64);
+
+/// `count` positions, evenly spread over `0..n`, without repeats.
+fn spread(n: u64, count: u64) -> Vec<u64> {
+    let mut all: Vec<u64> = (0..count)
+        .map(|i| u64::try_from(u128::from(2 * i + 1) * u128::from(n) / u128::from(2 * count)).unwrap_or(0))
+        .collect();
+    all.dedup();
+    all
+}
+
+/// Where a plane is looked at.
+fn places(level: &Level, row_bytes: u64, native_bytes: u64) -> Vec<Place> {
+    let shape = level.shape;
+    if let Some(tile) = level.native_tile.filter(|_| native_bytes <= FAR_ENOUGH) {
+        let (rows, columns) = (shape.y.div_ceil(tile.y), shape.x.div_ceil(tile.x));
+        let pairs =
+            spread(rows, PLACES).into_iter().flat_map(|y| spread(columns, PLACES).into_iter().map(move |x| (y, x)));
+        return pairs
+            .map(|(y, x)| (y * tile.y, tile.y.min(shape.y - y * tile.y), x * tile.x, tile.x.min(shape.x - x * tile.x)))
+            .collect();
+    }
+    let reach = if native_bytes > FAR_ENOUGH { (FAR_ENOUGH / row_bytes.max(1)).clamp(1, shape.y) } else { shape.y };
+    spread(reach, PLACES * PLACES).into_iter().map(|y| (y, 1, 0, shape.x)).collect()
+}
+
+/// One window for each channel of a series.
+///
+/// `read` gives the decoded unit of a [`TileId`]. What does not decode counts as absent; a series with nothing left gets
+/// the range of its significant bits.
+///
+/// # Errors
+/// Only what says that the source cannot be read now (`Io`, `Changed`, `Stuck`, `Interrupted`): then no window may be
+/// shown, because a later read would show another.
+pub fn sample_windows<T: AsRef<[u8]>>(
+    image: &OpenImage,
+    series: u32,
+    mut read: impl FnMut(TileId) -> Result<T>,
+) -> Result<Vec<Window>> {
+    let source = &image.source.series()[series as usize];
+    let last = u32::try_from(source.levels.len() - 1).unwrap_or(0);
+    let level = &source.levels[last as usize];
+    let samples = source.samples.max(1);
+    let size = source.dtype.size();
+    let row_bytes = level.shape.x.saturating_mul(samples).saturating_mul(size as u64);
+    let places = places(level, row_bytes, image.source.native_unit_bytes(series, last));
+    let mut windows = Vec::new();
+    for g in 0..level.shape.c / samples {
+        let mut found: Vec<Vec<f64>> = vec![Vec::new(); usize::try_from(samples).unwrap_or(0)];
+        for place in &places {
+            let step = stride(place.1, place.3);
+            for ty in place.0 / level.unit.y..=(place.0 + place.1 - 1) / level.unit.y {
+                for tx in place.2 / level.unit.x..=(place.2 + place.3 - 1) / level.unit.x {
+                    let id = TileId { series, level: last, t: level.shape.t / 2, g, z: level.shape.z / 2, ty, tx };
+                    match read(id) {
+                        Ok(unit) => collect(level, id, *place, step, source.dtype, unit.as_ref(), &mut found),
+                        Err(e) if matches!(e.kind(), Kind::Io | Kind::Changed | Kind::Stuck | Kind::Interrupted) => {
+                            return Err(e);
+                        }
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+        for mut values in found {
+            values.sort_unstable_by(f64::total_cmp);
+            windows.push(Window::of(source, &values));
+        }
+    }
+    Ok(windows)
+}
+
+/// Every how many rows and columns a sample is taken, so that a place gives at most [`SAMPLES`].
+fn stride(rows: u64, columns: u64) -> (u64, u64) {
+    if rows == 1 {
+        return (1, columns.div_ceil(SAMPLES).max(1));
+    }
+    let mut step = 1;
+    while rows.div_ceil(step).saturating_mul(columns.div_ceil(step)) > SAMPLES {
+        step += 1 + step / 8;
+    }
+    (step, step)
+}
+
+/// Adds the samples of `place` that lie in the unit `id`.
+fn collect(
+    level: &Level,
+    id: TileId,
+    place: Place,
+    step: (u64, u64),
+    dtype: Dtype,
+    bytes: &[u8],
+    found: &mut [Vec<f64>],
+) {
+    let (rows, columns) = level.unit_size(id.ty, id.tx);
+    let (top, left) = (id.ty * level.unit.y, id.tx * level.unit.x);
+    let size = dtype.size();
+    let within = |first: u64, count: u64, step: u64, low: u64, high: u64| {
+        (0..count.div_ceil(step)).map(move |i| first + i * step).filter(move |p| (low..high).contains(p))
+    };
+    for y in within(place.0, place.1, step.0, top, top + rows) {
+        for x in within(place.2, place.3, step.1, left, left + columns) {
+            for (sample, values) in (0u64..).zip(found.iter_mut()) {
+                let index = (sample * rows + (y - top)) * columns + (x - left);
+                let start = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(size);
+                if let Some(raw) = bytes.get(start..start.saturating_add(size)) {
+                    let value = sample_value(dtype, raw);
+                    if value.is_finite() {
+                        values.push(value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A sample as a number; of a complex one the magnitude.
+fn sample_value(dtype: Dtype, raw: &[u8]) -> f64 {
+    fn get<const N: usize>(raw: &[u8], at: usize) -> [u8; N] {
+        raw.get(at..at + N).and_then(|b| b.try_into().ok()).unwrap_or([0; N])
+    }
+    #[allow(clippy::cast_precision_loss)]
+    match dtype {
+        Dtype::U8 => f64::from(u8::from_le_bytes(get(raw, 0))),
+        Dtype::I8 => f64::from(i8::from_le_bytes(get(raw, 0))),
+        Dtype::U16 => f64::from(u16::from_le_bytes(get(raw, 0))),
+        Dtype::I16 => f64::from(i16::from_le_bytes(get(raw, 0))),
+        Dtype::U32 => f64::from(u32::from_le_bytes(get(raw, 0))),
+        Dtype::I32 => f64::from(i32::from_le_bytes(get(raw, 0))),
+        Dtype::U64 => u64::from_le_bytes(get(raw, 0)) as f64,
+        Dtype::I64 => i64::from_le_bytes(get(raw, 0)) as f64,
+        Dtype::F16 => half::f16::from_le_bytes(get(raw, 0)).to_f64(),
+        Dtype::F32 => f64::from(f32::from_le_bytes(get(raw, 0))),
+        Dtype::F64 => f64::from_le_bytes(get(raw, 0)),
+        Dtype::C64 => f64::from(f32::from_le_bytes(get(raw, 0))).hypot(f64::from(f32::from_le_bytes(get(raw, 4)))),
+        Dtype::C128 => f64::from_le_bytes(get(raw, 0)).hypot(f64::from_le_bytes(get(raw, 8))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_spread_and_never_repeat() {
+        assert_eq!(spread(1, 4), [0]);
+        assert_eq!(spread(2, 4), [0, 1]);
+        assert_eq!(spread(100, 4), [12, 37, 62, 87]);
+    }
+
+    #[test]
+    fn a_place_gives_no_more_samples_than_allowed() {
+        for (rows, columns) in [(1, 1), (1, 100_000), (512, 512), (2048, 2048), (3, 1_000_000)] {
+            let (sy, sx) = stride(rows, columns);
+            assert!(u64::div_ceil(rows, sy) * u64::div_ceil(columns, sx) <= SAMPLES, "{rows} x {columns}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_short_and_the_longest_is_longest() {
+        assert_eq!(number(65535.0).to_string(), "65535");
+        assert_eq!(number(0.25).to_string(), "0.25");
+        for value in [
+            -1.234_567_890_123_456_7e-300,
+            9e15,
+            -9_007_199_254_740_991.0,
+            f64::MIN_POSITIVE,
+            5e-324,
+            18_446_744_073_709_551_615.0,
+        ] {
+            assert!(number(value).to_string().len() <= number(-f64::MAX).to_string().len(), "{value}");
+        }
+    }
+}
