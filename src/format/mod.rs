@@ -44,9 +44,13 @@ pub trait Format: Send + Sync {
 pub struct Place<'a> {
     /// Path of the file beneath the mount's source.
     pub path: &'a Path,
-    /// Opens another regular file beneath the directory of `path` (never above it, never through a link).
-    pub open: &'a dyn Fn(&Path) -> Result<Arc<dyn ReadAt>>,
+    /// Opens other files of the dataset; kept by the image, because members are opened when their planes are read.
+    pub open: OpenMember,
 }
+
+/// Opens a regular file beneath the directory of the image's own file (never above it, never through a link). The path is
+/// relative to that directory.
+pub type OpenMember = Arc<dyn Fn(&Path) -> Result<Arc<dyn ReadAt>> + Send + Sync>;
 
 /// Bounds on what opening and decoding may take; they change cost and errors, never the bytes shown.
 #[derive(Debug, Clone, Copy)]
