@@ -196,8 +196,67 @@ pub fn open(
         .find(|f| f.sniff(&head))
         .ok_or_else(|| named(Error::unsupported("no known format begins like this file")))?;
     let source = format.open(file, place, limits, watch).map_err(named)?;
-    if source.series().is_empty() {
-        return Err(named(Error::malformed("no image in the file")));
-    }
+    check(source.series()).map_err(named)?;
     Ok((format.name(), source))
+}
+
+/// More channels than any instrument has; every one is an entry in the documents.
+const MAX_CHANNELS: u64 = 1 << 14;
+/// More series than any file has that was not made to do harm.
+const MAX_SERIES: usize = 1 << 16;
+
+/// What every layer above relies on, whatever the format did.
+fn check(all: &[Series]) -> Result<()> {
+    if all.is_empty() {
+        return Err(Error::malformed("no image in the file"));
+    }
+    if all.len() > MAX_SERIES {
+        return Err(Error::over_limit(format!("{} images in one file, {MAX_SERIES} are allowed", all.len())));
+    }
+    for (index, series) in all.iter().enumerate() {
+        check_series(series).map_err(|e| e.at(format!("series {index}")))?;
+    }
+    Ok(())
+}
+
+fn check_series(series: &Series) -> Result<()> {
+    let Some(first) = series.levels.first() else {
+        return Err(Error::malformed("no resolution is stored"));
+    };
+    let full = first.shape;
+    if full.c > MAX_CHANNELS {
+        return Err(Error::over_limit(format!("{} channels, {MAX_CHANNELS} are allowed", full.c)));
+    }
+    if series.samples == 0 || !full.c.is_multiple_of(series.samples) {
+        return Err(Error::malformed(format!("{} channels of {} samples each", full.c, series.samples)));
+    }
+    for (index, level) in series.levels.iter().enumerate() {
+        let sizes = level.shape.tczyx();
+        if sizes.contains(&0) || level.unit.y == 0 || level.unit.x == 0 {
+            return Err(Error::malformed(format!("level {index} has a size of zero: {sizes:?}")));
+        }
+        // Offsets of samples and numbers of chunks are computed in 64 bits everywhere.
+        let bytes = sizes.iter().try_fold(series.dtype.size() as u64, |n, s| n.checked_mul(*s));
+        if bytes.is_none_or(|b| b > 1 << 62) {
+            return Err(Error::over_limit(format!("level {index} of size {sizes:?} has more than 2^62 bytes")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_image_name;
+
+    #[test]
+    fn compound_extensions_count_as_one_in_any_case() {
+        let split = |name: &'static str| split_image_name(name.as_bytes()).map(|(s, e)| (s.to_vec(), e.to_vec()));
+        let want = |stem: &str, ext: &str| Some((stem.as_bytes().to_vec(), ext.as_bytes().to_vec()));
+        assert_eq!(split("cells.ome.tif"), want("cells", ".ome.tif"));
+        assert_eq!(split("Cells.OME.TIFF"), want("Cells", ".OME.TIFF"));
+        assert_eq!(split("a.b.tif"), want("a.b", ".tif"));
+        for name in [".hidden.tif", ".tif", "notes.txt", "tif", ".ome.tif"] {
+            assert_eq!(split(name), None, "{name}");
+        }
+    }
 }
