@@ -1,0 +1,71 @@
+"""Folders with very many image names cost no opening of any."""
+import ctypes
+import os
+import struct
+import subprocess
+import time
+
+import pytest
+
+COUNT = 100_000
+IN_OPEN, IN_ACCESS, IN_ISDIR, IN_NONBLOCK = 0x20, 0x1, 0x40000000, 0o4000
+
+
+class Opens:
+    """Counts, by inotify, how often files of a folder are opened or read by anybody."""
+
+    def __init__(self, folder):
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = self._libc.inotify_init1(IN_NONBLOCK)
+        assert self._libc.inotify_add_watch(self._fd, os.fsencode(folder), IN_OPEN | IN_ACCESS) >= 0
+
+    def names(self):
+        out = []
+        while True:
+            try:
+                data = os.read(self._fd, 1 << 20)
+            except BlockingIOError:
+                return out
+            while data:
+                _, mask, _, n = struct.unpack_from("iIII", data)
+                if not mask & IN_ISDIR:
+                    out.append(data[16:16 + n].rstrip(b"\0").decode())
+                data = data[16 + n:]
+
+    def close(self):
+        os.close(self._fd)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many")
+    for i in range(COUNT):
+        os.mknod(folder / f"img_{i:06}.ome.tif", 0o100644)
+    return folder
+
+
+@pytest.mark.parametrize("command", [["ls"], ["ls", "-l", "--color=always"], ["find"]], ids=" ".join)
+def test_listing_opens_no_image(many, mount, command):
+    m = mount(many)
+    opens = Opens(many)
+    started = time.monotonic()
+    out = subprocess.run([*command, m.path], capture_output=True, check=True).stdout
+    seconds = time.monotonic() - started
+    assert out.count(b".ome.zarr") == COUNT
+    assert opens.names() == [], "an image was opened"
+    with pytest.raises(OSError):
+        os.listdir(m.join("img_000007.ome.zarr"))
+    assert "img_000007.ome.tif" in opens.names(), "the counter counts"
+    opens.close()
+    print(f"{' '.join(command)} of {COUNT} names: {seconds:.2f} s, daemon {m.resident() >> 20} MiB")
+    assert m.resident() < 576 << 20
+
+
+def test_mounting_costs_the_same_for_many(many, tmp_path, mount):
+    (tmp_path / "few").mkdir()
+    times = []
+    for folder in (tmp_path / "few", many):
+        started = time.monotonic()
+        mount(folder)
+        times.append(time.monotonic() - started)
+    assert times[1] < times[0] + 0.5
