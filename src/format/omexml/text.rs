@@ -7,15 +7,15 @@ use crate::error::{Error, Result};
 /// Decodes a document. Latin-1 is what is declared as such, and what is declared as UTF-8 but is not: a micro sign from an old
 /// writer must not cost the whole metadata. The second value says that this happened.
 pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, bool)> {
-    let bytes = trim_nul(bytes);
-    if let Some(rest) = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]) {
-        return Ok(utf8_or_latin1(rest));
-    }
     if let Some(rest) = bytes.strip_prefix(&[0xFF, 0xFE]) {
         return utf16(rest, u16::from_le_bytes).map(|t| (t, false));
     }
     if let Some(rest) = bytes.strip_prefix(&[0xFE, 0xFF]) {
         return utf16(rest, u16::from_be_bytes).map(|t| (t, false));
+    }
+    let bytes = trim_nul(bytes);
+    if let Some(rest) = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]) {
+        return Ok(utf8_or_latin1(rest));
     }
     match declared(bytes).as_deref() {
         None | Some("utf-8" | "utf8" | "us-ascii" | "ascii") => Ok(utf8_or_latin1(bytes)),
@@ -51,7 +51,8 @@ fn latin1(bytes: &[u8]) -> String {
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'_, str>> {
     let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
-    String::from_utf16(&units).map(Cow::Owned).map_err(|_| Error::malformed("broken UTF-16 in XML"))
+    let text = String::from_utf16(&units).map_err(|_| Error::malformed("broken UTF-16 in XML"))?;
+    Ok(Cow::Owned(text.trim_end_matches('\0').to_owned()))
 }
 
 /// The encoding that the XML declaration names, in lower case.
