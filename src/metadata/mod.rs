@@ -1,1 +1,7 @@
-//! Generated metadata documents.
+//! Metadata documents beside the pixels.
+
+mod omexml;
+#[cfg(test)]
+mod tests;
+
+pub use omexml::ome_xml;
