@@ -1,5 +1,14 @@
 //! TIFF and its dialects.
 
+mod decode;
+mod fetch;
+pub mod header;
+pub mod ifd;
+pub mod layout;
+pub mod page;
+mod stream;
+pub mod tags;
+
 use std::sync::Arc;
 
 use super::{Format, ImageSource, Limits, Place};

@@ -1,0 +1,71 @@
+//! Turning the stored bytes of a unit into samples.
+
+use super::fetch::Segment;
+use super::page::Page;
+use super::tags::Compression;
+use crate::codec::raster::{Raster, Target};
+use crate::codec::{bits, deflate, lzw, packbits, zstd};
+use crate::error::{Error, Kind, Result};
+use crate::format::Stored;
+
+impl Page {
+    /// Decodes what [`Page::fetch`] gave for the unit at (`ty`, `tx`): little-endian samples, one plane after the other,
+    /// cut to the page; blocks that were never stored are zero.
+    ///
+    /// # Errors
+    /// `Malformed`, `Truncated`, `Unsupported`; the block is named.
+    pub fn decode(&self, ty: u64, tx: u64, stored: Stored) -> Result<Vec<u8>> {
+        let cost = self.cost(ty, tx);
+        let (mut bytes, parts) = match stored {
+            Stored::Decoded(samples) => return Ok(samples),
+            Stored::Absent => return Ok(vec![0; cost.decoded as usize]),
+            Stored::Encoded { bytes, parts, .. } => (bytes, parts),
+        };
+        let (rows, columns) = self.unit_size(ty, tx);
+        let raster = self.raster();
+        let mut out = vec![0; cost.decoded as usize];
+        let plane = rows as usize * columns as usize * raster.sample_bytes();
+        let mut target = Target { out: &mut out, plane, columns: columns as usize, row: 0 };
+        let mut scratch = Vec::new();
+        for (segment, part) in self.segments(ty, tx).zip(parts) {
+            let row = target.row + (segment.rows.end - segment.rows.start) as usize;
+            if !part.is_empty() {
+                let encoded = bytes.get_mut(part).ok_or_else(|| Error::new(Kind::Internal, "part out of range"))?;
+                self.decode_block(&segment, encoded, &raster, &mut scratch, &mut target)
+                    .map_err(|e| e.at(format!("block at row {}, column {}", segment.by, segment.bx)))?;
+            }
+            target.row = row;
+        }
+        Ok(out)
+    }
+
+    fn decode_block(
+        &self,
+        segment: &Segment,
+        encoded: &mut [u8],
+        raster: &Raster,
+        scratch: &mut Vec<u8>,
+        target: &mut Target<'_>,
+    ) -> Result<()> {
+        if self.layout.reversed_bits && self.layout.compression != Compression::Jpeg {
+            bits::reverse(encoded);
+        }
+        if self.layout.compression == Compression::None {
+            raster.spread(encoded, target);
+            return Ok(());
+        }
+        let row = raster.row_bytes();
+        scratch.clear();
+        scratch.resize(self.layout.block_rows(segment.by) as usize * row, 0);
+        match self.layout.compression {
+            Compression::Lzw => lzw::decode(encoded, scratch)?,
+            Compression::Deflate => deflate::decode(encoded, scratch)?,
+            Compression::PackBits => packbits::decode(encoded, scratch)?,
+            Compression::Zstd => zstd::decode(encoded, scratch)?,
+            Compression::Jpeg | Compression::None => return Err(Error::unsupported("JPEG")),
+        }
+        let kept = segment.rows.start as usize * row..segment.rows.end as usize * row;
+        raster.spread(&mut scratch[kept], target);
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! The TIFF header and the chain of image file directories (TIFF 6.0 section 2, BigTIFF).
+
+use std::collections::HashSet;
+
+use super::ifd::Ifd;
+use super::stream::Cursors;
+use crate::error::{Error, Result};
+use crate::io::ReadAt;
+use crate::sync::Arc;
+
+/// An open TIFF file: byte order, width of offsets, and where the first directory lies. Cheap to clone.
+#[derive(Clone)]
+pub struct TiffFile {
+    /// The bytes.
+    pub file: Arc<dyn ReadAt>,
+    /// Least significant byte first (`II`).
+    pub little_endian: bool,
+    /// BigTIFF: offsets of 64 bits.
+    pub big: bool,
+    /// Offset of the first directory.
+    pub first_ifd: u64,
+    /// Decoders that stopped in the middle of a large strip.
+    pub(super) cursors: Arc<Cursors>,
+}
+
+impl TiffFile {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// `Malformed` if it is no TIFF header, `Truncated`, `Io`.
+    pub fn open(file: Arc<dyn ReadAt>) -> Result<Self> {
+        let head = file.read_vec(0, file.len().min(16)).map_err(|e| e.at("header"))?;
+        let little_endian = match head.get(..2) {
+            Some(b"II") => true,
+            Some(b"MM") => false,
+            _ => return Err(Error::malformed("neither II nor MM at the beginning").at("header")),
+        };
+        let mut tiff =
+            TiffFile { file, little_endian, big: false, first_ifd: 0, cursors: Arc::new(Cursors::default()) };
+        let short = || Error::truncated("the file ends in its header");
+        match head.get(2..4).map(|b| tiff.number(b)).ok_or_else(short)? {
+            42 => tiff.first_ifd = tiff.number(head.get(4..8).ok_or_else(short)?),
+            43 => {
+                let (size, zero) = (head.get(4..6).ok_or_else(short)?, head.get(6..8).ok_or_else(short)?);
+                if tiff.number(size) != 8 || tiff.number(zero) != 0 {
+                    return Err(
+                        Error::malformed(format!("BigTIFF with offsets of {} bytes", tiff.number(size))).at("header")
+                    );
+                }
+                tiff.big = true;
+                tiff.first_ifd = tiff.number(head.get(8..16).ok_or_else(short)?);
+            }
+            version => return Err(Error::malformed(format!("version {version}, not 42 or 43")).at("header")),
+        }
+        Ok(tiff)
+    }
+
+    /// Up to eight bytes as an unsigned number in the byte order of the file.
+    pub fn number(&self, bytes: &[u8]) -> u64 {
+        let step = |acc: u64, b: &u8| acc << 8 | u64::from(*b);
+        if self.little_endian { bytes.iter().rev().fold(0, step) } else { bytes.iter().fold(0, step) }
+    }
+
+    /// Walks the main chain, reading each directory once.
+    /// `max` bounds their number.
+    pub fn chain(&self, max: usize) -> Chain {
+        Chain { file: self.clone(), next: self.first_ifd, seen: HashSet::new(), max, warning: None }
+    }
+}
+
+/// A walk along the "next IFD" links.
+pub struct Chain {
+    file: TiffFile,
+    next: u64,
+    seen: HashSet<u64>,
+    max: usize,
+    warning: Option<String>,
+}
+
+impl Chain {
+    /// The next directory; `None` at the end. A link that leads back, or to something that is no directory, ends the
+    /// chain with a [`Chain::warning`]; only a bad first directory is an error.
+    ///
+    /// # Errors
+    /// That of the first directory; `OverLimit` if there are more than `max`.
+    pub fn next_ifd(&mut self) -> Result<Option<Ifd>> {
+        let offset = self.next;
+        if offset == 0 && !self.seen.is_empty() {
+            return Ok(None);
+        }
+        let index = self.seen.len();
+        if index >= self.max {
+            return Err(Error::over_limit(format!("more than {} directories", self.max)));
+        }
+        if !self.seen.insert(offset) {
+            self.warning = Some(format!("directory {index} at offset {offset} was already seen: the chain ends here"));
+            self.next = 0;
+            return Ok(None);
+        }
+        match Ifd::read(&self.file, offset) {
+            Ok(ifd) => {
+                self.next = ifd.next;
+                Ok(Some(ifd))
+            }
+            Err(e) if index == 0 => Err(e),
+            // A failing disk is not a bad link: to end here would show a shorter stack.
+            Err(e) if !matches!(e.kind(), crate::Kind::Malformed | crate::Kind::Truncated) => Err(e),
+            Err(e) => {
+                self.warning = Some(format!("the chain ends before directory {index}: {}", e.reason()));
+                self.next = 0;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Why the chain ended early, if it did.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+}

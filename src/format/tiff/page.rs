@@ -1,0 +1,278 @@
+//! One page: a directory whose layout was checked, with the tables that say where its blocks lie.
+
+use super::header::TiffFile;
+use super::ifd::{Ifd, ValueTable};
+use super::layout::Layout;
+use super::tags::{Compression, photometric, tag};
+use crate::codec::raster::Raster;
+use crate::error::{Error, Result};
+use crate::format::{Limits, UnitCost};
+use crate::model::{Colormap, TileSize};
+use crate::sync::Arc;
+
+/// A page, ready to be read. Small: its tables stay in the file. Cheap to parse again.
+pub struct Page {
+    /// The file it lies in.
+    pub(super) file: TiffFile,
+    /// Its directory, for the tags that are not pixels.
+    pub ifd: Ifd,
+    /// What its pixels are.
+    pub layout: Layout,
+    pub(super) blocks: Blocks,
+    pub(super) jpeg_tables: Option<Vec<u8>>,
+    pub(super) palette: Option<Arc<Colormap>>,
+    pub(super) unit_bytes: u64,
+}
+
+/// Where the blocks lie.
+pub(super) enum Blocks {
+    /// Offsets, and lengths if the file gives them.
+    Table { offsets: ValueTable, counts: Option<ValueTable> },
+    /// Uncompressed rows one after the other from this offset, whatever the tables say.
+    Contiguous(u64),
+}
+
+/// JPEG tables are some hundred bytes.
+const MAX_JPEG_TABLES: u64 = 64 << 10;
+/// Directories below one directory.
+const MAX_SUB_IFDS: u64 = 1024;
+
+impl Page {
+    /// Reads the directory at `offset` and checks it.
+    ///
+    /// # Errors
+    /// `Malformed`, `Unsupported`, `Truncated`, `Io`; the directory is named.
+    pub fn parse(file: &TiffFile, offset: u64, limits: &Limits) -> Result<Self> {
+        Self::from_ifd(file, Ifd::read(file, offset)?, limits)
+    }
+
+    /// Checks a directory that was read already (by [`super::header::Chain`]).
+    ///
+    /// # Errors
+    /// As [`Page::parse`].
+    pub fn from_ifd(file: &TiffFile, ifd: Ifd, limits: &Limits) -> Result<Self> {
+        let place = format!("directory at offset {}", ifd.offset);
+        Self::build(file, ifd, limits).map_err(|e| e.at(place))
+    }
+
+    fn build(file: &TiffFile, ifd: Ifd, limits: &Limits) -> Result<Self> {
+        let layout = Layout::parse(file, &ifd, limits)?;
+        let table = |first, second| match ifd.table(first)? {
+            Some(table) => Ok(Some(table)),
+            None => ifd.table(second),
+        };
+        let (offsets, counts) = if layout.tiled {
+            (table(tag::TILE_OFFSETS, tag::STRIP_OFFSETS)?, table(tag::TILE_BYTE_COUNTS, tag::STRIP_BYTE_COUNTS)?)
+        } else {
+            (table(tag::STRIP_OFFSETS, tag::TILE_OFFSETS)?, table(tag::STRIP_BYTE_COUNTS, tag::TILE_BYTE_COUNTS)?)
+        };
+        let offsets = offsets.ok_or_else(|| Error::malformed("no table of offsets"))?;
+        check_table(&offsets, layout.block_count())?;
+        let jpeg_tables = match layout.compression {
+            Compression::Jpeg => ifd.bytes(tag::JPEG_TABLES, MAX_JPEG_TABLES)?,
+            _ => None,
+        };
+        let mut page = Page {
+            file: file.clone(),
+            layout,
+            blocks: Blocks::Table { offsets, counts },
+            jpeg_tables,
+            palette: None,
+            unit_bytes: limits.unit_bytes,
+            ifd,
+        };
+        if layout.palette_rgb {
+            let map = page.colormap()?.ok_or_else(|| Error::malformed("a palette image without ColorMap"))?;
+            page.palette = Some(Arc::new(map));
+        }
+        Ok(page)
+    }
+
+    /// The same page with its rows, uncompressed, one after the other from `offset`: ImageJ writes one directory for a
+    /// whole stack of planes.
+    ///
+    /// # Errors
+    /// `Malformed` if the page is compressed or tiled, or its samples lie apart.
+    pub fn contiguous_at(&self, offset: u64) -> Result<Self> {
+        if self.layout.compression != Compression::None || self.layout.tiled || self.layout.planar {
+            return Err(Error::malformed("planes without directories of their own in a compressed or tiled page"));
+        }
+        Ok(Page {
+            file: self.file.clone(),
+            ifd: self.ifd.clone(),
+            layout: self.layout,
+            blocks: Blocks::Contiguous(offset),
+            jpeg_tables: None,
+            palette: self.palette.clone(),
+            unit_bytes: self.unit_bytes,
+        })
+    }
+
+    /// Offset of the first block, for [`Page::contiguous_at`].
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn data_offset(&self) -> Result<u64> {
+        match &self.blocks {
+            Blocks::Table { offsets, .. } => offsets.get(0),
+            Blocks::Contiguous(offset) => Ok(*offset),
+        }
+    }
+
+    /// Bytes of one uncompressed plane of all samples, rows as stored.
+    pub fn plane_bytes(&self) -> u64 {
+        let planes = if self.layout.planar { self.layout.samples } else { 1 };
+        self.layout.row_bytes().saturating_mul(self.layout.height).saturating_mul(planes)
+    }
+
+    /// Rows and columns of a unit, for [`crate::model::Level::unit`].
+    pub fn unit(&self) -> TileSize {
+        self.layout.unit
+    }
+
+    /// The tile size, if the page is tiled.
+    pub fn native_tile(&self) -> Option<TileSize> {
+        self.layout.tiled.then_some(self.layout.block)
+    }
+
+    /// Channels that a unit holds side by side.
+    pub fn samples_per_unit(&self) -> u64 {
+        self.layout.samples_per_unit()
+    }
+
+    /// Could both be planes of one stack, or of one level?
+    pub fn same_layout(&self, other: &Page) -> bool {
+        self.layout == other.layout
+    }
+
+    /// Can units be decoded in any order at the same cost?
+    pub fn random_access(&self) -> bool {
+        !self.layout.bands || self.layout.compression == Compression::None
+    }
+
+    /// Rows and columns of the unit at (`ty`, `tx`), cut to the page.
+    pub fn unit_size(&self, ty: u64, tx: u64) -> (u64, u64) {
+        let cut = |at: u64, step: u64, end: u64| step.min(end.saturating_sub(at.saturating_mul(step)));
+        (cut(ty, self.layout.unit.y, self.layout.height), cut(tx, self.layout.unit.x, self.layout.width))
+    }
+
+    /// What a unit costs, from the layout alone.
+    pub fn cost(&self, ty: u64, tx: u64) -> UnitCost {
+        let layout = &self.layout;
+        let (rows, columns) = self.unit_size(ty, tx);
+        let pixel = self.samples_per_unit() * layout.dtype.size() as u64;
+        let decoded = rows.saturating_mul(columns).saturating_mul(pixel);
+        let stored_rows = if layout.bands { rows } else { rows.max(layout.block.y) };
+        let stored = stored_rows.saturating_mul(layout.row_bytes());
+        let scratch = if layout.compression == Compression::None {
+            stored
+        } else if layout.bands {
+            stored.saturating_add(super::stream::STATE_BYTES)
+        } else {
+            // The encoded bytes of all blocks, and one block decoded but not yet spread.
+            let block = layout.block.y.saturating_mul(layout.row_bytes());
+            stored.saturating_add(stored / 2).saturating_add(block).saturating_add(super::fetch::SLACK)
+        };
+        UnitCost { decoded, scratch }
+    }
+
+    /// Offsets of the directories below this one (SubIFDs).
+    ///
+    /// # Errors
+    /// If the list cannot be read.
+    pub fn sub_ifds(&self) -> Result<Vec<u64>> {
+        Ok(self.ifd.u64s(tag::SUB_IFDS, MAX_SUB_IFDS)?.unwrap_or_default())
+    }
+
+    /// NewSubfileType: bit 0 marks a reduced resolution, bit 2 a mask.
+    pub fn subfile_type(&self) -> u64 {
+        self.ifd.u64(tag::NEW_SUBFILE_TYPE).ok().flatten().unwrap_or(0)
+    }
+
+    /// Is this a smaller version of another page? The old SubfileType 2 says so too.
+    pub fn is_reduced(&self) -> bool {
+        self.subfile_type() & 1 == 1 || matches!(self.ifd.u64(tag::SUBFILE_TYPE), Ok(Some(2)))
+    }
+
+    /// ImageDescription, if it has at most `max` bytes.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is longer.
+    pub fn description(&self, max: u64) -> Result<Option<Vec<u8>>> {
+        self.ifd.text(tag::IMAGE_DESCRIPTION, max)
+    }
+
+    /// Software, as text; bytes that are not UTF-8 are replaced.
+    pub fn software(&self) -> Option<String> {
+        self.short_text(tag::SOFTWARE)
+    }
+
+    /// DateTime, as written ("2024:01:31 12:00:00").
+    pub fn date_time(&self) -> Option<String> {
+        self.short_text(tag::DATE_TIME)
+    }
+
+    /// A short text field.
+    pub fn short_text(&self, tag: u16) -> Option<String> {
+        let text = self.ifd.text(tag, 4096).ok().flatten()?;
+        Some(String::from_utf8_lossy(&text).trim().to_owned()).filter(|t| !t.is_empty())
+    }
+
+    /// XResolution, YResolution and ResolutionUnit (1 none, 2 inch, 3 centimetre), in pixels a unit.
+    pub fn resolution(&self) -> Option<(f64, f64, u64)> {
+        let x = self.ifd.f64(tag::X_RESOLUTION).ok().flatten()?;
+        let y = self.ifd.f64(tag::Y_RESOLUTION).ok().flatten()?;
+        let unit = self.ifd.u64(tag::RESOLUTION_UNIT).ok().flatten().unwrap_or(2);
+        Some((x, y, unit))
+    }
+
+    /// Are pixels red, green, blue (with or without more)? JPEG turns YCbCr into that.
+    pub fn is_rgb(&self) -> bool {
+        let layout = &self.layout;
+        layout.palette_rgb
+            || layout.samples >= 3
+                && (layout.photometric == photometric::RGB
+                    || layout.photometric == photometric::YCBCR && layout.compression == Compression::Jpeg)
+    }
+
+    /// The palette of a palette image.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is shorter than the samples need.
+    pub fn colormap(&self) -> Result<Option<Colormap>> {
+        if self.layout.photometric != photometric::PALETTE || self.layout.bits > 16 {
+            return Ok(None);
+        }
+        let size = 1_usize << self.layout.bits;
+        let Some(values) = self.ifd.u64s(tag::COLOR_MAP, 3 * size as u64)? else { return Ok(None) };
+        if values.len() < 3 * size {
+            return Err(Error::malformed(format!("ColorMap of {} entries, not {}", values.len(), 3 * size)));
+        }
+        let third = |i: usize| values[i * size..(i + 1) * size].iter().map(|v| *v as u16).collect();
+        Ok(Some(Colormap { red: third(0), green: third(1), blue: third(2) }))
+    }
+
+    /// How the rows of a block lie once decompressed.
+    pub(super) fn raster(&self) -> Raster {
+        let layout = &self.layout;
+        Raster {
+            width: layout.block.x as usize,
+            samples: layout.block_samples() as usize,
+            bits: layout.bits,
+            number: layout.number,
+            big_endian: !self.file.little_endian,
+            predictor: layout.predictor,
+            palette: self.palette.clone(),
+        }
+    }
+}
+
+/// A table that claims more entries than the image has blocks, and more than the file has room for, is made up.
+/// One that the file merely cuts short still serves the blocks it names.
+fn check_table(offsets: &ValueTable, blocks: u64) -> Result<()> {
+    let (claimed, present) = (offsets.len(), offsets.present());
+    if present == 0 || claimed > blocks && present < claimed {
+        return Err(Error::truncated(format!("a table of {claimed} offsets of which the file holds {present}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Tag numbers and coded values of TIFF 6.0, its technical notes and BigTIFF.
+
+/// Tags, by the names of the specification.
+#[allow(missing_docs)]
+pub mod tag {
+    pub const NEW_SUBFILE_TYPE: u16 = 254;
+    pub const SUBFILE_TYPE: u16 = 255;
+    pub const IMAGE_WIDTH: u16 = 256;
+    pub const IMAGE_LENGTH: u16 = 257;
+    pub const BITS_PER_SAMPLE: u16 = 258;
+    pub const COMPRESSION: u16 = 259;
+    pub const PHOTOMETRIC: u16 = 262;
+    pub const FILL_ORDER: u16 = 266;
+    pub const IMAGE_DESCRIPTION: u16 = 270;
+    pub const MAKE: u16 = 271;
+    pub const MODEL: u16 = 272;
+    pub const STRIP_OFFSETS: u16 = 273;
+    pub const ORIENTATION: u16 = 274;
+    pub const SAMPLES_PER_PIXEL: u16 = 277;
+    pub const ROWS_PER_STRIP: u16 = 278;
+    pub const STRIP_BYTE_COUNTS: u16 = 279;
+    pub const X_RESOLUTION: u16 = 282;
+    pub const Y_RESOLUTION: u16 = 283;
+    pub const PLANAR_CONFIGURATION: u16 = 284;
+    pub const PAGE_NAME: u16 = 285;
+    pub const RESOLUTION_UNIT: u16 = 296;
+    pub const SOFTWARE: u16 = 305;
+    pub const DATE_TIME: u16 = 306;
+    pub const PREDICTOR: u16 = 317;
+    pub const COLOR_MAP: u16 = 320;
+    pub const TILE_WIDTH: u16 = 322;
+    pub const TILE_LENGTH: u16 = 323;
+    pub const TILE_OFFSETS: u16 = 324;
+    pub const TILE_BYTE_COUNTS: u16 = 325;
+    pub const SUB_IFDS: u16 = 330;
+    pub const EXTRA_SAMPLES: u16 = 338;
+    pub const SAMPLE_FORMAT: u16 = 339;
+    pub const JPEG_TABLES: u16 = 347;
+    pub const YCBCR_SUBSAMPLING: u16 = 530;
+    /// ImageJ: lengths of the parts of the next one.
+    pub const IMAGEJ_BYTE_COUNTS: u16 = 50838;
+    /// ImageJ: labels, display ranges, lookup tables.
+    pub const IMAGEJ_METADATA: u16 = 50839;
+}
+
+/// Values of PhotometricInterpretation.
+#[allow(missing_docs)]
+pub mod photometric {
+    pub const MIN_IS_WHITE: u16 = 0;
+    pub const MIN_IS_BLACK: u16 = 1;
+    pub const RGB: u16 = 2;
+    pub const PALETTE: u16 = 3;
+    pub const MASK: u16 = 4;
+    pub const SEPARATED: u16 = 5;
+    pub const YCBCR: u16 = 6;
+}
+
+/// Bytes of one value of a TIFF field type; `None` for types that no specification knows.
+pub fn type_size(kind: u16) -> Option<u64> {
+    match kind {
+        1 | 2 | 6 | 7 => Some(1),
+        3 | 8 => Some(2),
+        4 | 9 | 11 | 13 => Some(4),
+        5 | 10 | 12 | 16 | 17 | 18 => Some(8),
+        _ => None,
+    }
+}
+
+/// A compression that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Compression {
+    None,
+    Lzw,
+    Jpeg,
+    Deflate,
+    PackBits,
+    Zstd,
+}
+
+impl Compression {
+    /// By the number in the Compression tag.
+    pub fn from_number(number: u64) -> Option<Self> {
+        Some(match number {
+            1 => Compression::None,
+            5 => Compression::Lzw,
+            7 => Compression::Jpeg,
+            8 | 32946 => Compression::Deflate,
+            32773 => Compression::PackBits,
+            50000 => Compression::Zstd,
+            _ => return None,
+        })
+    }
+
+    /// Can it be decoded from its beginning in pieces?
+    pub fn streams(self) -> bool {
+        self != Compression::Jpeg
+    }
+
+    /// Do predictors go with it? Readers ignore the tag on the others.
+    pub fn has_predictor(self) -> bool {
+        matches!(self, Compression::Lzw | Compression::Deflate | Compression::Zstd)
+    }
+
+    /// The name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::None => "uncompressed",
+            Compression::Lzw => "LZW",
+            Compression::Jpeg => "JPEG",
+            Compression::Deflate => "Deflate",
+            Compression::PackBits => "PackBits",
+            Compression::Zstd => "Zstandard",
+        }
+    }
+}
+
+/// The name of a compression that is not read.
+pub fn compression_name(number: u64) -> &'static str {
+    match number {
+        2 => "CCITT modified Huffman",
+        3 => "CCITT group 3 fax",
+        4 => "CCITT group 4 fax",
+        6 => "old-style JPEG",
+        9 | 10 => "JBIG",
+        32766 => "NeXT RLE",
+        32771 => "CCITT RLE with word alignment",
+        32809 => "ThunderScan",
+        33003 | 33004 | 33005 | 34712 => "JPEG 2000",
+        22610 | 34934 => "JPEG XR",
+        34676 | 34677 => "SGI LogLuv",
+        34887 => "LERC",
+        34892 => "lossy DNG JPEG",
+        34925 => "LZMA",
+        34933 => "PNG",
+        50001 | 34927 => "WebP",
+        50002 | 52546 => "JPEG XL",
+        _ => "unknown",
+    }
+}
