@@ -3,6 +3,7 @@
 
 pub mod bits;
 pub mod deflate;
+pub mod jpeg;
 pub mod lzw;
 pub mod packbits;
 pub mod predictor;

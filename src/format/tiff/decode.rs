@@ -2,9 +2,9 @@
 
 use super::fetch::Segment;
 use super::page::Page;
-use super::tags::Compression;
+use super::tags::{Compression, photometric};
 use crate::codec::raster::{Raster, Target};
-use crate::codec::{bits, deflate, lzw, packbits, zstd};
+use crate::codec::{bits, deflate, jpeg, lzw, packbits, zstd};
 use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
 
@@ -50,9 +50,13 @@ impl Page {
         if self.layout.reversed_bits && self.layout.compression != Compression::Jpeg {
             bits::reverse(encoded);
         }
-        if self.layout.compression == Compression::None {
-            raster.spread(encoded, target);
-            return Ok(());
+        match self.layout.compression {
+            Compression::None => {
+                raster.spread(encoded, target);
+                return Ok(());
+            }
+            Compression::Jpeg => return self.decode_jpeg(segment, encoded, raster, target),
+            _ => {}
         }
         let row = raster.row_bytes();
         scratch.clear();
@@ -62,10 +66,33 @@ impl Page {
             Compression::Deflate => deflate::decode(encoded, scratch)?,
             Compression::PackBits => packbits::decode(encoded, scratch)?,
             Compression::Zstd => zstd::decode(encoded, scratch)?,
-            Compression::Jpeg | Compression::None => return Err(Error::unsupported("JPEG")),
+            other => return Err(Error::new(Kind::Internal, format!("{} data", other.name()))),
         }
         let kept = segment.rows.start as usize * row..segment.rows.end as usize * row;
         raster.spread(&mut scratch[kept], target);
+        Ok(())
+    }
+
+    fn decode_jpeg(&self, segment: &Segment, encoded: &[u8], raster: &Raster, target: &mut Target<'_>) -> Result<()> {
+        let color = match self.layout.photometric {
+            photometric::YCBCR => jpeg::Color::YCbCr,
+            photometric::RGB => jpeg::Color::Rgb,
+            _ => jpeg::Color::Stored,
+        };
+        // Frames may be padded to whole blocks of 16.
+        let most = |side: u64| side.next_multiple_of(16) as usize;
+        let most = (most(self.layout.block.x), most(self.layout.block.y));
+        let mut image = jpeg::decode(encoded, self.jpeg_tables.as_deref(), color, most)?;
+        let rows = segment.rows.end as usize;
+        if image.samples != raster.samples || image.width < target.columns || image.height < rows {
+            return Err(Error::malformed(format!(
+                "a JPEG frame of {} x {} pixels of {} samples for {} x {rows} of {}",
+                image.width, image.height, image.samples, target.columns, raster.samples
+            )));
+        }
+        let raster = Raster { width: image.width, ..raster.clone() };
+        let row = raster.row_bytes();
+        raster.spread(&mut image.data[segment.rows.start as usize * row..rows * row], target);
         Ok(())
     }
 }

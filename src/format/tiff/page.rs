@@ -170,7 +170,11 @@ impl Page {
             stored.saturating_add(super::stream::STATE_BYTES)
         } else {
             // The encoded bytes of all blocks, and one block decoded but not yet spread.
-            let block = layout.block.y.saturating_mul(layout.row_bytes());
+            let mut block = layout.block.y.saturating_mul(layout.row_bytes());
+            if layout.compression == Compression::Jpeg {
+                // Its coefficients, 16 bits each, and the stream with its tables.
+                block = block.saturating_mul(5);
+            }
             stored.saturating_add(stored / 2).saturating_add(block).saturating_add(super::fetch::SLACK)
         };
         UnitCost { decoded, scratch }

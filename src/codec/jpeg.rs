@@ -1,0 +1,195 @@
+//! JPEG inside TIFF (TIFF Technical Note 2): abbreviated streams with shared tables, colours by what TIFF says.
+//!
+//! The decoder is told nothing of colour: every stream is handed over as plain components, and YCbCr is turned into RGB
+//! here, by the arithmetic of the reference implementation.
+
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::error::{Error, Result};
+
+/// Decoded components, side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Components of a pixel.
+    pub samples: usize,
+    /// `height * width * samples` bytes.
+    pub data: Vec<u8>,
+}
+
+/// What the three components of a stream are, as its container says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    /// YCbCr, shown as RGB.
+    YCbCr,
+    /// RGB, unless a JFIF or Adobe marker in the stream says YCbCr.
+    Rgb,
+    /// Whatever it is, as stored.
+    Stored,
+}
+
+/// What the headers of a stream say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Header {
+    jfif: bool,
+    adobe: Option<u8>,
+    width: usize,
+    height: usize,
+    samples: usize,
+}
+
+/// Decodes a whole stream; `tables` is the JPEGTables field. No frame may be larger than `most` columns and rows.
+///
+/// # Errors
+/// `Malformed`, `Truncated`, `Unsupported` for arithmetic coding, lossless and 12-bit streams.
+pub fn decode(data: &[u8], tables: Option<&[u8]>, color: Color, most: (usize, usize)) -> Result<Image> {
+    let (stream, header) = assemble(data, tables)?;
+    if header.width > most.0 || header.height > most.1 {
+        return Err(Error::malformed(format!(
+            "a JPEG frame of {} x {} pixels where {} x {} belong",
+            header.width, header.height, most.0, most.1
+        )));
+    }
+    let out = match header.samples {
+        1 => ColorSpace::Luma,
+        3 => ColorSpace::RGB,
+        4 => ColorSpace::CMYK,
+        n => return Err(Error::unsupported(format!("JPEG with {n} components"))),
+    };
+    // Strict: a stream that ends early is an error, not grey.
+    let options = DecoderOptions::default()
+        .set_max_width(header.width)
+        .set_max_height(header.height)
+        .set_strict_mode(true)
+        .jpeg_set_out_colorspace(out);
+    let damaged = |e: zune_jpeg::errors::DecodeErrors| Error::malformed(format!("damaged JPEG data ({e})"));
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(stream.as_slice()), options);
+    let mut data = vec![0; header.width * header.height * header.samples];
+    decoder.decode_headers().map_err(damaged)?;
+    if decoder.output_buffer_size() != Some(data.len()) {
+        return Err(Error::malformed("two frame headers in one JPEG stream"));
+    }
+    decoder.decode_into(&mut data).map_err(damaged)?;
+    let convert = match color {
+        Color::YCbCr => true,
+        Color::Rgb => header.adobe.map_or(header.jfif, |transform| transform == 1),
+        Color::Stored => false,
+    };
+    if convert && header.samples == 3 {
+        ycbcr_to_rgb(&mut data);
+    }
+    Ok(Image { width: header.width, height: header.height, samples: header.samples, data })
+}
+
+/// Puts the tables in front of the data, and replaces what the stream says of its colours.
+fn assemble(data: &[u8], tables: Option<&[u8]>) -> Result<(Vec<u8>, Header)> {
+    /// Adobe's APP14 with transform 0: components are what they are.
+    const PLAIN: &[u8] = b"\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00";
+    let mut header = Header::default();
+    let mut stream = Vec::with_capacity(PLAIN.len() + data.len() + tables.map_or(0, <[u8]>::len));
+    stream.extend_from_slice(PLAIN);
+    if let Some(tables) = tables {
+        segments(tables, &mut stream, &mut header).map_err(|e| e.at("JPEGTables"))?;
+    }
+    segments(data, &mut stream, &mut header)?;
+    if header.width == 0 || header.height == 0 {
+        return Err(Error::malformed("no JPEG frame"));
+    }
+    Ok((stream, header))
+}
+
+/// Copies the segments of `data` that decoding needs; from the first scan on, everything.
+fn segments(data: &[u8], stream: &mut Vec<u8>, header: &mut Header) -> Result<()> {
+    let short = || Error::truncated("the JPEG data end in their headers");
+    let mut rest = data.strip_prefix(b"\xff\xd8").ok_or_else(|| Error::malformed("no JPEG data"))?;
+    loop {
+        // Markers may be padded with any number of FF.
+        let at = rest.iter().position(|b| *b != 0xff).unwrap_or(rest.len());
+        let Some(marker) = rest.get(at).copied() else {
+            // Tables need no end marker.
+            return if rest.is_empty() { Ok(()) } else { Err(short()) };
+        };
+        if at == 0 {
+            return Err(Error::malformed("no marker between two JPEG segments"));
+        }
+        rest = &rest[at + 1..];
+        if marker == 0xd9 {
+            return Ok(());
+        }
+        let length = rest.get(..2).map(|b| usize::from(b[0]) << 8 | usize::from(b[1])).ok_or_else(short)?;
+        let body = rest.get(2..length).ok_or_else(short)?;
+        match marker {
+            0xda => {
+                stream.extend_from_slice(&[0xff, marker]);
+                stream.extend_from_slice(rest);
+                return Ok(());
+            }
+            0xc3 => return Err(Error::unsupported("lossless JPEG")),
+            0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+                return Err(Error::unsupported(format!("JPEG with frame type {}", marker & 15)));
+            }
+            0xc0..=0xc2 => {
+                let [precision, h1, h0, w1, w0, samples, ..] = body else { return Err(short()) };
+                if *precision != 8 {
+                    return Err(Error::unsupported(format!("JPEG with samples of {precision} bits")));
+                }
+                header.height = usize::from(*h1) << 8 | usize::from(*h0);
+                header.width = usize::from(*w1) << 8 | usize::from(*w0);
+                header.samples = usize::from(*samples);
+            }
+            0xe0 => header.jfif |= body.starts_with(b"JFIF\0"),
+            0xee if body.starts_with(b"Adobe") => header.adobe = body.get(11).copied(),
+            _ => {}
+        }
+        if !matches!(marker, 0xe0..=0xef | 0xfe) {
+            stream.extend_from_slice(&[0xff, marker]);
+            stream.extend_from_slice(&rest[..length]);
+        }
+        rest = &rest[length..];
+    }
+}
+
+/// ITU-T T.871 section 7, in 16-bit fixed point.
+fn ycbcr_to_rgb(data: &mut [u8]) {
+    for pixel in data.as_chunks_mut::<3>().0 {
+        let [y, cb, cr] = pixel.map(i32::from);
+        let (cb, cr) = (cb - 128, cr - 128);
+        let part = |n: i32| (n + (1 << 15)) >> 16;
+        let rgb = [y + part(91_881 * cr), y + part(-22_554 * cb - 46_802 * cr), y + part(116_130 * cb)];
+        *pixel = rgb.map(|v| v.clamp(0, 255) as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_by_the_reference_arithmetic() {
+        let mut data = [128, 128, 128, 76, 85, 255, 150, 44, 21, 29, 255, 107];
+        ycbcr_to_rgb(&mut data);
+        assert_eq!(data, [128, 128, 128, 254, 0, 0, 0, 255, 1, 0, 0, 254]);
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        for data in [&b""[..], b"\xff\xd8", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xc0\0\x0b\x08\0\0\0\0\x03", b"abc"] {
+            assert!(decode(data, None, Color::Stored, (64, 64)).is_err(), "{data:?}");
+        }
+    }
+
+    #[test]
+    fn tables_go_first_and_markers_of_colour_go_away() {
+        let tables = b"\xff\xd8\xff\xdb\0\x03\x07\xff\xd9";
+        let data = b"\xff\xd8\xff\xe0\0\x07JFIF\0\xff\xc0\0\x09\x08\0\x02\0\x03\x01\x09\xff\xda\0\x02xyz\xff\xd9";
+        let (stream, header) = assemble(data, Some(tables)).unwrap();
+        assert_eq!(header, Header { jfif: true, adobe: None, width: 3, height: 2, samples: 1 });
+        assert!(stream.ends_with(b"\xff\xdb\0\x03\x07\xff\xc0\0\x09\x08\0\x02\0\x03\x01\x09\xff\xda\0\x02xyz\xff\xd9"));
+    }
+}
