@@ -79,7 +79,7 @@ def test_the_coarsest_level_costs_one_sweep(large, brute, mount):
     m = mount(folder, *CACHE)
     with open(m.join("large.ome.zarr/zarr.json"), "rb") as f:
         f.read()
-    before = m.counter(*DECODED)
+    before, read = m.counter(*DECODED), m.bytes_read()
     m.reset_peak()
     started = time.monotonic()
     got = chunk(m, 7, 0, 0)
@@ -90,6 +90,8 @@ def test_the_coarsest_level_costs_one_sweep(large, brute, mount):
     cost = m.counter(*DECODED) - before
     print(f"{layout}: coarsest level decoded {cost / SOURCE:.3f} of the source in {seconds:.1f} s, resident {m.resident() >> 20} MiB")
     assert cost <= 1.05 * SOURCE
+    stored = os.path.getsize(folder / "large.tif")
+    assert m.bytes_read() - read <= 1.05 * stored + (8 << 20), "the kernel saw the source read more than once"
     assert m.resident() < RESIDENT
     mounts.drop_caches(m.join("large.ome.zarr/7/c/0/0/0/0/0"))
     before = m.counter(*DECODED)

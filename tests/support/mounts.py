@@ -99,6 +99,11 @@ class Mount:
         with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
             return next(int(line.split()[1]) << 10 for line in f if line.startswith(field + ":"))
 
+    def bytes_read(self):
+        """What the daemon has read by system calls, as the kernel counts it: the source, and requests."""
+        with open(f"/proc/{self.pid}/io", encoding="ascii") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("rchar:"))
+
     def reset_peak(self):
         with open(f"/proc/{self.pid}/clear_refs", "w", encoding="ascii") as f:
             f.write("5")
