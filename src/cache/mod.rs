@@ -1,1 +1,9 @@
-//! Decoded tiles within one byte budget.
+//! Decoded tiles, the flights that make them, and the one byte budget that they share with everything else.
+
+mod budget;
+mod flight;
+mod tiles;
+
+pub use budget::{Budget, Lease, Share};
+pub use flight::{Flights, Joined, Lead, Waiter};
+pub use tiles::{CacheStats, Key, Tile, TileCache};

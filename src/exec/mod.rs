@@ -1,1 +1,246 @@
-//! Source lanes, workers, deadlines.
+//! The engine: source lanes, the supervisor, and reads of chunks through the cache.
+
+mod assembly;
+mod lanes;
+mod memory;
+mod permit;
+mod reader;
+mod reply;
+mod requests;
+mod stats;
+mod units;
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use lanes::{Class, LaneKey, StuckLane};
+pub use reader::Reader;
+pub use reply::ChunkDone;
+pub use stats::EngineStats;
+
+use crate::cache::{Budget, Flights, Key, Share, Tile, TileCache};
+use crate::config::EngineOptions;
+use crate::error::{Error, Kind, Result};
+use crate::io::Watch;
+use crate::model::TileId;
+use crate::pyramid::{ChunkFrame, ChunkId, ChunkPlan, OpenImage, Origin};
+use crate::sync::Arc;
+
+/// What all threads of an engine share.
+pub(crate) struct Shared {
+    pub(crate) units: units::Units,
+    pub(crate) lanes: Arc<lanes::Lanes>,
+    pub(crate) requests: requests::Requests,
+}
+
+/// Runs everything that touches a source, answers reads of chunks, keeps decoded tiles. Threads end when it is dropped.
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Starts the supervisor; lane threads come as they are needed.
+    pub fn start(options: &EngineOptions) -> Arc<Engine> {
+        memory::tune();
+        let budget = Budget::new(options.cache_size);
+        let shared = Arc::new(Shared {
+            units: units::Units {
+                cache: TileCache::new(&budget),
+                budget,
+                flights: Arc::new(Flights::default()),
+                permits: permit::Permits::new(options.threads),
+                counters: stats::Counters::default(),
+            },
+            lanes: lanes::Lanes::new(options.threads, options.deadline),
+            requests: requests::Requests::new(options.deadline),
+        });
+        let supervised = Arc::clone(&shared);
+        let supervisor = std::thread::Builder::new().name("supervisor".into()).stack_size(256 << 10);
+        // Without it nothing hangs that would not hang anyway; the process is out of threads then.
+        let _ = supervisor.spawn(move || {
+            supervised.requests.supervise(&|| {
+                for job in supervised.lanes.give_up_stuck() {
+                    let error = Error::new(Kind::Stuck, "the source does not answer");
+                    supervised.units.flights.fail_led_by(job, &error);
+                }
+                supervised.lanes.is_busy()
+            });
+        });
+        Arc::new(Engine { shared })
+    }
+
+    /// Runs `job` on a lane thread of a source directory. `done` gets its result exactly once, on any thread and maybe
+    /// before `submit` returns: call it with no lock held. It gets
+    ///
+    /// * `Stuck` if nothing moved for the deadline, at once if the directory is known not to answer;
+    /// * `Interrupted` if the reader has a fatal signal pending;
+    /// * `Internal` if the job panicked.
+    ///
+    /// A result that comes after that is dropped.
+    pub fn submit<T: Send + 'static>(
+        &self,
+        lane: &LaneKey,
+        class: Class,
+        reader: Reader,
+        job: impl FnOnce(&Watch) -> Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        let done: Box<dyn FnOnce(Result<T>) + Send> = Box::new(done);
+        let reply = reply::Reply::new(&self.shared, done);
+        let watch = Arc::new(Watch::default());
+        let expire = Arc::clone(&reply);
+        let (id, _) = self.shared.requests.add(
+            reader,
+            Arc::clone(&watch),
+            self.shared.lanes.progress(lane, class),
+            Box::new(move |e| expire.send_value(Err(e))),
+        );
+        reply.registered(id);
+        let given = Arc::clone(&watch);
+        let run = move |may: Result<()>| {
+            if may.is_ok() && reply.is_given() {
+                return;
+            }
+            let result = may.and_then(|()| {
+                catch_unwind(AssertUnwindSafe(|| job(&given)))
+                    .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a panic was contained")))
+            });
+            reply.send_value(result);
+        };
+        self.shared.lanes.push(lane, class, &watch, Box::new(run));
+    }
+
+    /// Reads the bytes `range` of a chunk file: C order (y, x), little-endian, fill value 0 beyond the edge of the plane.
+    /// `done` is called exactly once, on any thread; before this returns if everything needed is in the cache.
+    ///
+    /// Its errors are `NotFound` and `Invalid` for what does not exist, those of [`Engine::submit`], and whatever the source
+    /// finds.
+    pub fn read_chunk(
+        &self,
+        lane: &LaneKey,
+        image: &Arc<OpenImage>,
+        chunk: ChunkId,
+        range: Range<u64>,
+        reader: Reader,
+        done: ChunkDone,
+    ) {
+        let result = ChunkFrame::new(image, &chunk).and_then(|frame| match frame.origin {
+            Origin::Stored(level) => {
+                let plan = ChunkPlan::new(image, &chunk, level, range)?;
+                Ok(plan)
+            }
+            Origin::Synthesized => Err(Error::unsupported("synthesized levels")),
+        });
+        match result {
+            Ok(plan) => self.read_stored(lane, image, plan, reader, done),
+            Err(e) => {
+                self.shared.units.counters.failed(&e);
+                done(Err(e));
+            }
+        }
+    }
+
+    fn read_stored(&self, lane: &LaneKey, image: &Arc<OpenImage>, plan: ChunkPlan, reader: Reader, done: ChunkDone) {
+        let Some(done) = self.from_cache(image, &plan, done) else { return };
+        let reply = reply::Reply::new(&self.shared, done);
+        let watch = Arc::new(Watch::default());
+        // The assembly is made after the request, which must be able to end it.
+        let slot: Arc<std::sync::OnceLock<std::sync::Weak<assembly::Assembly>>> = Arc::default();
+        let (expire, made) = (Arc::clone(&reply), Arc::clone(&slot));
+        let (id, request) = self.shared.requests.add(
+            reader,
+            watch,
+            self.shared.lanes.progress(lane, Class::Data),
+            Box::new(move |e| {
+                expire.send(Err(e));
+                if let Some(assembly) = made.get().and_then(std::sync::Weak::upgrade) {
+                    assembly.let_go();
+                }
+            }),
+        );
+        reply.registered(id);
+        let assembly = Arc::new(assembly::Assembly {
+            shared: Arc::clone(&self.shared),
+            lane: lane.clone(),
+            image: Arc::clone(image),
+            state: assembly::State::new(&plan),
+            plan,
+            reply,
+            request,
+        });
+        let _ = slot.set(Arc::downgrade(&assembly));
+        assembly.queue();
+    }
+
+    /// Answers if every unit is cached and there is room; else gives the reply back.
+    fn from_cache(&self, image: &OpenImage, plan: &ChunkPlan, done: ChunkDone) -> Option<ChunkDone> {
+        let units = &self.shared.units;
+        if plan.parts.is_empty() {
+            done(Ok(&vec![0; plan.len()]));
+            return None;
+        }
+        if let [part] = &plan.parts[..] {
+            let Some(tile) = units.cache.touch(&Key::Unit(image.key, part.id)) else { return Some(done) };
+            if let Some(bytes) = plan.whole(tile.bytes()) {
+                done(Ok(bytes));
+                return None;
+            }
+        }
+        let tiles: Option<Vec<Arc<Tile>>> =
+            plan.parts.iter().map(|part| units.cache.touch(&Key::Unit(image.key, part.id))).collect();
+        let Some(tiles) = tiles else { return Some(done) };
+        let Some(_lease) = units.budget.lease_now(Share::Output, plan.len() as u64) else { return Some(done) };
+        let mut out = vec![0; plan.len()];
+        let copied = plan.parts.iter().zip(&tiles).try_for_each(|(part, tile)| match tile.is_absent() {
+            true => Ok(()),
+            false => plan.copy(part, tile.bytes(), &mut out),
+        });
+        done(copied.map(|()| &out[..]));
+        None
+    }
+
+    /// One unit of a stored level, for contrast sampling; only inside a `Class::Data` job. Let go of one before asking for
+    /// the next.
+    ///
+    /// # Errors
+    /// Whatever the source finds.
+    pub fn unit_now(&self, image: &Arc<OpenImage>, id: TileId, watch: &Watch) -> Result<Arc<Tile>> {
+        self.shared.units.now(image, id, watch)
+    }
+
+    /// The byte budget, for documents and parsed files.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.shared.units.budget
+    }
+
+    /// Drops the tiles of an image.
+    pub fn forget_image(&self, key: u64) {
+        self.shared.units.cache.forget(key);
+    }
+
+    /// What it holds and what it did.
+    pub fn stats(&self) -> EngineStats {
+        let shared = &self.shared;
+        let mut stats = EngineStats {
+            cache: shared.units.cache.stats(),
+            budget_used: shared.units.budget.used(),
+            budget_total: shared.units.budget.total(),
+            budget_peak: shared.units.budget.peak(),
+            requests: shared.requests.len(),
+            jobs: shared.lanes.jobs(),
+            flights: shared.units.flights.len(),
+            stuck: shared.lanes.stuck_lanes(),
+            threads: shared.lanes.threads(),
+            ..EngineStats::default()
+        };
+        shared.units.counters.fill(&mut stats);
+        stats
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.requests.stop();
+        self.shared.lanes.stop();
+    }
+}

@@ -1,0 +1,438 @@
+//! Source lanes: every system call on the source runs here, so that a dead file server takes its own slots and no more.
+//!
+//! Each source directory has a queue and a few slots for either class of work. Jobs with a slot go through a crossbeam
+//! channel to an elastic pool of threads. A thread that makes no progress inside a source call for the deadline is given
+//! up: its slot and its place in the pool are free again, and the directory answers `Stuck` at once but for one probe
+//! per deadline, until the call returns.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+
+use crate::error::{Error, Kind};
+use crate::io::{Watch, now_ms};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
+
+/// A source directory, beneath SOURCE.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LaneKey(Arc<Path>);
+
+impl LaneKey {
+    /// The lane of a directory.
+    pub fn new(directory: &Path) -> Self {
+        LaneKey(Arc::from(directory))
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Listing and opening never wait behind decoding: separate slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Names, attributes, headers.
+    Meta,
+    /// Pixels.
+    Data,
+}
+
+/// Threads of one class at most, given-up ones aside; and as many given-up ones.
+const THREADS: usize = 128;
+/// Slots of a directory for metadata.
+const META_WIDTH: usize = 4;
+/// A thread without work ends after this.
+const IDLE: Duration = Duration::from_secs(5);
+/// Decoders keep their tables on the heap; this leaves room for the few that recurse.
+const STACK: usize = 1 << 20;
+
+/// Something to do on a lane thread; called with the error instead if the lane is stuck.
+pub(crate) type Run = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+struct Job {
+    run: Run,
+    watch: Arc<Watch>,
+}
+
+/// What the supervisor sees of a running job.
+struct Running {
+    lane: (LaneKey, Class),
+    started: u64,
+    turn: Arc<Turn>,
+}
+
+/// The turn of a job on its thread.
+pub(crate) struct Turn {
+    id: u64,
+    /// Inside a source call, as far as anybody knows (else: waiting for a processor or for room, or decoding).
+    at_source: AtomicBool,
+    watch: Arc<Watch>,
+    /// The flight it leads just now.
+    leads: Mutex<Option<Arc<Watch>>>,
+    /// Run if the job is given up.
+    on_stuck: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+}
+
+thread_local! {
+    static TURN: RefCell<Option<Arc<Turn>>> = const { RefCell::new(None) };
+}
+
+fn with_turn<T>(f: impl FnOnce(&Arc<Turn>) -> T) -> Option<T> {
+    TURN.with(|t| t.borrow().as_ref().map(f))
+}
+
+/// The lane job this thread runs; 0 on other threads.
+pub(crate) fn current_job() -> u64 {
+    with_turn(|t| t.id).unwrap_or(0)
+}
+
+/// Runs what is no source call (waiting for room, burning a processor): no sign of a stuck source, however long.
+pub(crate) fn off_source<T>(f: impl FnOnce() -> T) -> T {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            with_turn(|t| {
+                t.watch.tick();
+                t.at_source.store(self.0, Ordering::Relaxed);
+            });
+        }
+    }
+    let was = with_turn(|t| t.at_source.swap(false, Ordering::Relaxed)).unwrap_or(true);
+    let _back = Back(was);
+    f()
+}
+
+/// Says that progress of this job shows in `watch` too.
+pub(crate) fn lead_with(watch: &Arc<Watch>) {
+    with_turn(|t| *lock(&t.leads) = Some(Arc::clone(watch)));
+}
+
+/// Says what to do should this job be given up as stuck.
+pub(crate) fn on_stuck(f: impl FnOnce() + Send + 'static) {
+    with_turn(|t| lock(&t.on_stuck).push(Box::new(f)));
+}
+
+struct Lane {
+    queue: VecDeque<Job>,
+    running: usize,
+    stuck: usize,
+    next_probe: u64,
+    done: Arc<AtomicU64>,
+}
+
+struct Pool {
+    sender: Sender<(u64, (LaneKey, Class), Job)>,
+    receiver: Receiver<(u64, (LaneKey, Class), Job)>,
+    threads: usize,
+    given_up: usize,
+    idle: usize,
+    ready: usize,
+}
+
+struct State {
+    lanes: HashMap<(LaneKey, Class), Lane>,
+    pools: [Pool; 2],
+    running: HashMap<u64, Running>,
+    next: u64,
+    stop: bool,
+}
+
+/// See the module.
+pub(crate) struct Lanes {
+    state: Mutex<State>,
+    data_width: usize,
+    deadline: u64,
+}
+
+/// A lane that gave up threads, for `status`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StuckLane {
+    /// Directory beneath SOURCE.
+    pub path: String,
+    /// Threads that hang there.
+    pub threads: usize,
+}
+
+impl Lanes {
+    pub(crate) fn new(threads: usize, deadline: Duration) -> Arc<Self> {
+        let pool = || {
+            let (sender, receiver) = unbounded();
+            Pool { sender, receiver, threads: 0, given_up: 0, idle: 0, ready: 0 }
+        };
+        Arc::new(Lanes {
+            state: Mutex::new(State {
+                lanes: HashMap::new(),
+                pools: [pool(), pool()],
+                running: HashMap::new(),
+                next: 0,
+                stop: false,
+            }),
+            data_width: threads.max(4),
+            deadline: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1),
+        })
+    }
+
+    fn width(&self, class: Class) -> usize {
+        match class {
+            Class::Meta => META_WIDTH,
+            Class::Data => self.data_width,
+        }
+    }
+
+    /// Queues a job. In a stuck lane it is called with `Stuck` on this thread, unless it may be the probe.
+    pub(crate) fn push(self: &Arc<Self>, key: &LaneKey, class: Class, watch: &Arc<Watch>, run: Run) {
+        let now = now_ms();
+        let id = (key.clone(), class);
+        let refused = {
+            let mut state = lock(&self.state);
+            let state = &mut *state;
+            let lane = state.lanes.entry(id.clone()).or_insert_with(|| Lane {
+                queue: VecDeque::new(),
+                running: 0,
+                stuck: 0,
+                next_probe: 0,
+                done: Arc::new(AtomicU64::new(now)),
+            });
+            let width = self.width(class);
+            if state.stop {
+                Some((run, Error::new(Kind::Stuck, "the engine is shutting down")))
+            } else if lane.stuck > 0 && (now < lane.next_probe || lane.stuck >= 2 * width) {
+                Some((run, stuck(key)))
+            } else {
+                if lane.stuck > 0 {
+                    lane.next_probe = now + self.deadline;
+                }
+                let job = Job { run, watch: Arc::clone(watch) };
+                if lane.running < width {
+                    lane.running += 1;
+                    self.make_ready(state, id, job);
+                } else {
+                    lane.queue.push_back(job);
+                }
+                None
+            }
+        };
+        if let Some((run, error)) = refused {
+            run(Err(error));
+        }
+    }
+
+    /// When the last job of a lane ended, for as long as anything goes on there.
+    pub(crate) fn progress(&self, key: &LaneKey, class: Class) -> Option<Arc<AtomicU64>> {
+        lock(&self.state).lanes.get(&(key.clone(), class)).map(|l| Arc::clone(&l.done))
+    }
+
+    /// Do others wait for a slot of this lane?
+    pub(crate) fn contended(&self, key: &LaneKey, class: Class) -> bool {
+        lock(&self.state).lanes.get(&(key.clone(), class)).is_some_and(|l| !l.queue.is_empty())
+    }
+
+    fn make_ready(self: &Arc<Self>, state: &mut State, lane: (LaneKey, Class), job: Job) {
+        let class = lane.1;
+        state.next += 1;
+        let pool = &mut state.pools[class as usize];
+        pool.ready += 1;
+        // The pool keeps both ends, so the channel is open.
+        let _ = pool.sender.send((state.next, lane, job));
+        if pool.ready > pool.idle && pool.threads < THREADS {
+            let lanes = Arc::clone(self);
+            let name = if class == Class::Meta { "source-meta" } else { "source-data" };
+            let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK);
+            if builder.spawn(move || lanes.work(class)).is_ok() {
+                pool.threads += 1;
+                pool.idle += 1;
+            }
+        }
+    }
+
+    fn work(self: Arc<Self>, class: Class) {
+        let receiver = lock(&self.state).pools[class as usize].receiver.clone();
+        loop {
+            match receiver.recv_timeout(IDLE) {
+                Ok((id, lane, job)) => {
+                    if !self.turn(id, lane, job) {
+                        return;
+                    }
+                }
+                Err(why) => {
+                    let mut state = lock(&self.state);
+                    let stop = state.stop || why == RecvTimeoutError::Disconnected;
+                    let pool = &mut state.pools[class as usize];
+                    if stop || pool.idle > pool.ready {
+                        pool.idle -= 1;
+                        pool.threads -= 1;
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs one job; false: this thread is one too many now.
+    fn turn(self: &Arc<Self>, id: u64, lane: (LaneKey, Class), job: Job) -> bool {
+        let turn = Arc::new(Turn {
+            id,
+            at_source: AtomicBool::new(true),
+            watch: job.watch,
+            leads: Mutex::default(),
+            on_stuck: Mutex::default(),
+        });
+        {
+            let mut state = lock(&self.state);
+            let pool = &mut state.pools[lane.1 as usize];
+            pool.ready -= 1;
+            pool.idle -= 1;
+            let running = Running { lane: lane.clone(), started: now_ms(), turn: Arc::clone(&turn) };
+            state.running.insert(id, running);
+        }
+        TURN.with(|t| *t.borrow_mut() = Some(turn));
+        // Jobs contain their own panics, to answer their readers; this is the last net.
+        let _ = catch_unwind(AssertUnwindSafe(|| (job.run)(Ok(()))));
+        TURN.with(|t| *t.borrow_mut() = None);
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        let pool = &mut state.pools[lane.1 as usize];
+        let given_up = state.running.remove(&id).is_none();
+        let mut stay = true;
+        if given_up {
+            // It came back: the source answers again.
+            pool.given_up -= 1;
+            stay = pool.threads < THREADS;
+            pool.threads += usize::from(stay);
+        }
+        pool.idle += usize::from(stay);
+        if let Some(l) = state.lanes.get_mut(&lane) {
+            l.done.store(now_ms(), Ordering::Relaxed);
+            if given_up {
+                l.stuck -= 1;
+            } else {
+                l.running -= 1;
+            }
+        }
+        self.settle(state, &lane);
+        stay && !state.stop
+    }
+
+    /// Fills free slots of a lane from its queue; forgets a lane where nothing goes on.
+    fn settle(self: &Arc<Self>, state: &mut State, lane: &(LaneKey, Class)) {
+        let width = self.width(lane.1);
+        while let Some(l) = state.lanes.get_mut(lane) {
+            if l.running >= width {
+                return;
+            }
+            let Some(job) = l.queue.pop_front() else {
+                if l.running == 0 && l.stuck == 0 {
+                    state.lanes.remove(lane);
+                }
+                return;
+            };
+            l.running += 1;
+            self.make_ready(state, lane.clone(), job);
+        }
+    }
+
+    /// Gives up jobs without progress inside a source call, and whatever queues behind them. Gives the jobs given up.
+    pub(crate) fn give_up_stuck(&self) -> Vec<u64> {
+        let now = now_ms();
+        let mut refused = Vec::new();
+        let mut cleanups = Vec::new();
+        let mut given_up = Vec::new();
+        {
+            let mut state = lock(&self.state);
+            let state = &mut *state;
+            let dead: Vec<u64> = state
+                .running
+                .iter()
+                .filter(|(_, r)| r.turn.at_source.load(Ordering::Relaxed) && now - r.moved().min(now) >= self.deadline)
+                .map(|(id, _)| *id)
+                .collect();
+            for id in dead {
+                let Some(class) = state.running.get(&id).map(|r| r.lane.1) else { continue };
+                let pool = &mut state.pools[class as usize];
+                if pool.given_up >= THREADS {
+                    continue; // the cap: the slot stays taken
+                }
+                let Some(running) = state.running.remove(&id) else { continue };
+                pool.threads -= 1;
+                pool.given_up += 1;
+                cleanups.append(&mut lock(&running.turn.on_stuck));
+                if let Some(lane) = state.lanes.get_mut(&running.lane) {
+                    lane.running -= 1;
+                    lane.stuck += 1;
+                    lane.next_probe = now + self.deadline;
+                    refused.extend(lane.queue.drain(..).map(|job| (job, running.lane.0.clone())));
+                }
+                given_up.push(id);
+            }
+        }
+        for cleanup in cleanups {
+            cleanup();
+        }
+        for (job, key) in refused {
+            let _ = catch_unwind(AssertUnwindSafe(|| (job.run)(Err(stuck(&key)))));
+        }
+        given_up
+    }
+
+    /// Is any job running?
+    pub(crate) fn is_busy(&self) -> bool {
+        !lock(&self.state).running.is_empty()
+    }
+
+    /// Directories with given-up threads.
+    pub(crate) fn stuck_lanes(&self) -> Vec<StuckLane> {
+        let mut found: HashMap<LaneKey, usize> = HashMap::new();
+        for ((key, _), lane) in lock(&self.state).lanes.iter().filter(|(_, l)| l.stuck > 0) {
+            *found.entry(key.clone()).or_default() += lane.stuck;
+        }
+        let named = |(key, threads): (LaneKey, usize)| StuckLane { path: key.path().display().to_string(), threads };
+        let mut list: Vec<StuckLane> = found.into_iter().map(named).collect();
+        list.sort_by(|a, b| a.path.cmp(&b.path));
+        list
+    }
+
+    /// Threads, given-up ones included.
+    pub(crate) fn threads(&self) -> usize {
+        lock(&self.state).pools.iter().map(|p| p.threads + p.given_up).sum()
+    }
+
+    /// Jobs queued or running.
+    pub(crate) fn jobs(&self) -> usize {
+        lock(&self.state).lanes.values().map(|l| l.queue.len() + l.running).sum()
+    }
+
+    /// No further job starts; threads end as they come home. Jobs that queue are refused.
+    pub(crate) fn stop(&self) {
+        let jobs: Vec<Job> = {
+            let mut state = lock(&self.state);
+            state.stop = true;
+            for pool in &mut state.pools {
+                // Idle threads wake up to a closed channel.
+                let (sender, receiver) = unbounded();
+                pool.sender = sender;
+                pool.receiver = receiver;
+            }
+            state.lanes.values_mut().flat_map(|l| l.queue.drain(..)).collect()
+        };
+        for job in jobs {
+            let error = Error::new(Kind::Stuck, "the engine is shutting down");
+            let _ = catch_unwind(AssertUnwindSafe(|| (job.run)(Err(error))));
+        }
+    }
+}
+
+impl Running {
+    fn moved(&self) -> u64 {
+        let leads = lock(&self.turn.leads).as_ref().map_or(0, |w| w.moved_ms());
+        self.started.max(self.turn.watch.moved_ms()).max(leads)
+    }
+}
+
+fn stuck(key: &LaneKey) -> Error {
+    Error::new(Kind::Stuck, "the source does not answer in this directory").in_file(key.path())
+}
