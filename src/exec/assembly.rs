@@ -5,10 +5,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Shared;
 use super::lanes::{Class, LaneKey, current_job};
 use super::reply::{ChunkDone, Reply};
 use super::requests::Request;
-use super::Shared;
 use crate::cache::{Joined, Key, Lease, Share, Tile, Waiter};
 use crate::error::{Error, Kind, Result};
 use crate::pyramid::{ChunkPlan, OpenImage};

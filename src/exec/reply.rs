@@ -16,11 +16,7 @@ pub(crate) struct Reply<D> {
 
 impl<D> Reply<D> {
     pub(crate) fn new(shared: &Arc<Shared>, done: D) -> Arc<Self> {
-        Arc::new(Reply {
-            done: Mutex::new(Some(done)),
-            shared: Arc::downgrade(shared),
-            request: AtomicU64::new(0),
-        })
+        Arc::new(Reply { done: Mutex::new(Some(done)), shared: Arc::downgrade(shared), request: AtomicU64::new(0) })
     }
 
     /// Says under which number the request is outstanding.

@@ -68,8 +68,7 @@ impl Requests {
         lane: Option<Arc<AtomicU64>>,
         expire: Expire,
     ) -> (u64, Arc<Request>) {
-        let request =
-            Arc::new(Request { submitted: now_ms(), reader, watch, follow: Mutex::default(), lane, expire });
+        let request = Arc::new(Request { submitted: now_ms(), reader, watch, follow: Mutex::default(), lane, expire });
         let mut state = lock(&self.state);
         state.next += 1;
         let id = state.next;
@@ -105,8 +104,7 @@ impl Requests {
                 if state.stop {
                     return;
                 }
-                let (state, _) =
-                    self.wake.wait_timeout(state, TICK).unwrap_or_else(std::sync::PoisonError::into_inner);
+                let (state, _) = self.wake.wait_timeout(state, TICK).unwrap_or_else(std::sync::PoisonError::into_inner);
                 state.waiting.iter().map(|(id, r)| (*id, Arc::clone(r))).collect()
             };
             self.look(waiting);

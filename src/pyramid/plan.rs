@@ -104,15 +104,8 @@ impl ChunkPlan {
             return Ok(plan);
         }
         let unit = level.unit;
-        let base = TileId {
-            series: id.series,
-            level: stored,
-            t: id.t,
-            g: id.c / series.samples,
-            z: id.z,
-            ty: 0,
-            tx: 0,
-        };
+        let base =
+            TileId { series: id.series, level: stored, t: id.t, g: id.c / series.samples, z: id.z, ty: 0, tx: 0 };
         let sample = id.c % series.samples;
         let (y0, x0) = frame.at;
         for ty in (y0 + first_row) / unit.y..=(y0 + last_row) / unit.y {
@@ -211,7 +204,8 @@ impl ChunkPlan {
         if !reach || !(full_rows || one_row) {
             return None;
         }
-        let skip = (self.range.start - first_row * self.frame.pitch()).checked_sub(part.columns.start * self.frame.size)?;
+        let skip =
+            (self.range.start - first_row * self.frame.pitch()).checked_sub(part.columns.start * self.frame.size)?;
         slice(samples, part.first + skip, self.len())
     }
 }
@@ -221,14 +215,7 @@ fn slice(bytes: &[u8], from: u64, len: usize) -> Option<&[u8]> {
     bytes.get(from..from.checked_add(len)?)
 }
 
-fn part(
-    frame: &ChunkFrame,
-    level: &Level,
-    id: TileId,
-    sample: u64,
-    rows: Range<u64>,
-    columns: Range<u64>,
-) -> Part {
+fn part(frame: &ChunkFrame, level: &Level, id: TileId, sample: u64, rows: Range<u64>, columns: Range<u64>) -> Part {
     let (unit_rows, unit_columns) = level.unit_size(id.ty, id.tx);
     let y = frame.at.0 + rows.start - id.ty * level.unit.y;
     let x = frame.at.1 + columns.start - id.tx * level.unit.x;
