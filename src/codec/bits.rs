@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(unpacked(&[0b1010_0001, 0b1000_0000], 1, 9), [1, 0, 1, 0, 0, 0, 0, 1, 1]);
         assert_eq!(unpacked(&[0b0001_1011], 2, 4), [0, 1, 2, 3]);
         assert_eq!(unpacked(&[0xab, 0xc0], 4, 3), [10, 11, 12]);
-        assert_eq!(unpacked(&[0b101_011_11, 0b0_0000000], 3, 3), [5, 3, 6]);
+        assert_eq!(unpacked(&[0b1010_1111, 0], 3, 3), [5, 3, 6]);
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn wide_widths() {
-        assert_eq!(unpacked(&[0xff, 0x80, 0, 0, 0, 0x40], 17, 2), [0xff, 0xff, 1, 0, 0, 0, 0, 0]);
+        assert_eq!(unpacked(&[0xff, 0xff, 0x80, 0, 0x40], 17, 2), [0xff, 0xff, 1, 0, 1, 0, 0, 0]);
         let all: Vec<u8> = (1..=16).collect();
         assert_eq!(unpacked(&all, 63, 1), 0x0081_0182_0283_0384_u64.to_le_bytes());
     }

@@ -42,12 +42,13 @@ struct Header {
     width: usize,
     height: usize,
     samples: usize,
+    lossless: bool,
 }
 
 /// Decodes a whole stream; `tables` is the JPEGTables field. No frame may be larger than `most` columns and rows.
 ///
 /// # Errors
-/// `Malformed`, `Truncated`, `Unsupported` for arithmetic coding, lossless and 12-bit streams.
+/// `Malformed`, `Truncated`, `Unsupported` for arithmetic coding and for samples of more than 8 bits.
 pub fn decode(data: &[u8], tables: Option<&[u8]>, color: Color, most: (usize, usize)) -> Result<Image> {
     let (stream, header) = assemble(data, tables)?;
     if header.width > most.0 || header.height > most.1 {
@@ -55,6 +56,11 @@ pub fn decode(data: &[u8], tables: Option<&[u8]>, color: Color, most: (usize, us
             "a JPEG frame of {} x {} pixels where {} x {} belong",
             header.width, header.height, most.0, most.1
         )));
+    }
+    if header.lossless {
+        let image = super::jpeg_lossless::decode(&stream)?;
+        let data = image.data.iter().map(|v| *v as u8).collect();
+        return Ok(Image { width: image.width, height: image.height, samples: image.samples, data });
     }
     let out = match header.samples {
         1 => ColorSpace::Luma,
@@ -130,13 +136,13 @@ fn segments(data: &[u8], stream: &mut Vec<u8>, header: &mut Header) -> Result<()
                 stream.extend_from_slice(rest);
                 return Ok(());
             }
-            0xc3 => return Err(Error::unsupported("lossless JPEG")),
             0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 return Err(Error::unsupported(format!("JPEG with frame type {}", marker & 15)));
             }
-            0xc0..=0xc2 => {
+            0xc0..=0xc3 => {
+                header.lossless = marker == 0xc3;
                 let [precision, h1, h0, w1, w0, samples, ..] = body else { return Err(short()) };
-                if *precision != 8 {
+                if *precision != 8 && !(header.lossless && *precision < 8) {
                     return Err(Error::unsupported(format!("JPEG with samples of {precision} bits")));
                 }
                 header.height = usize::from(*h1) << 8 | usize::from(*h0);
@@ -189,7 +195,7 @@ mod tests {
         let tables = b"\xff\xd8\xff\xdb\0\x03\x07\xff\xd9";
         let data = b"\xff\xd8\xff\xe0\0\x07JFIF\0\xff\xc0\0\x09\x08\0\x02\0\x03\x01\x09\xff\xda\0\x02xyz\xff\xd9";
         let (stream, header) = assemble(data, Some(tables)).unwrap();
-        assert_eq!(header, Header { jfif: true, adobe: None, width: 3, height: 2, samples: 1 });
+        assert_eq!(header, Header { jfif: true, adobe: None, width: 3, height: 2, samples: 1, lossless: false });
         assert!(stream.ends_with(b"\xff\xdb\0\x03\x07\xff\xc0\0\x09\x08\0\x02\0\x03\x01\x09\xff\xda\0\x02xyz\xff\xd9"));
     }
 }

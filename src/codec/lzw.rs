@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn both_variants() {
-        let data: Vec<u8> = (0..20_000_u32).map(|i| (i * i >> 9) as u8).collect();
+        let data: Vec<u8> = (0..20_000_u32).map(|i| ((i * i) >> 9) as u8).collect();
         let new = weezl::encode::Encoder::with_tiff_size_switch(BitOrder::Msb, 8).encode(&data).unwrap();
         let old = weezl::encode::Encoder::new(BitOrder::Lsb, 8).encode(&data).unwrap();
         for packed in [new, old] {

@@ -4,6 +4,7 @@
 pub mod bits;
 pub mod deflate;
 pub mod jpeg;
+pub mod jpeg_lossless;
 pub mod lzw;
 pub mod packbits;
 pub mod predictor;

@@ -61,14 +61,16 @@ impl Page {
         let row = raster.row_bytes();
         scratch.clear();
         scratch.resize(self.layout.block_rows(segment.by) as usize * row, 0);
+        // Some writers leave out the rows of a tile that lie below the image.
+        let least = segment.rows.end as usize * row;
         match self.layout.compression {
-            Compression::Lzw => lzw::decode(encoded, scratch)?,
-            Compression::Deflate => deflate::decode(encoded, scratch)?,
-            Compression::PackBits => packbits::decode(encoded, scratch)?,
-            Compression::Zstd => zstd::decode(encoded, scratch)?,
+            Compression::Lzw => lzw::decode(encoded, &mut scratch[..least])?,
+            Compression::Deflate => deflate::decode(encoded, scratch, least)?,
+            Compression::PackBits => packbits::decode(encoded, &mut scratch[..least])?,
+            Compression::Zstd => zstd::decode(encoded, scratch, least)?,
             other => return Err(Error::new(Kind::Internal, format!("{} data", other.name()))),
         }
-        let kept = segment.rows.start as usize * row..segment.rows.end as usize * row;
+        let kept = segment.rows.start as usize * row..least;
         raster.spread(&mut scratch[kept], target);
         Ok(())
     }

@@ -27,7 +27,7 @@ pub struct Page {
 /// Where the blocks lie.
 pub(super) enum Blocks {
     /// Offsets, and lengths if the file gives them.
-    Table { offsets: ValueTable, counts: Option<ValueTable> },
+    Table { offsets: Box<ValueTable>, counts: Option<Box<ValueTable>> },
     /// Uncompressed rows one after the other from this offset, whatever the tables say.
     Contiguous(u64),
 }
@@ -75,7 +75,7 @@ impl Page {
         let mut page = Page {
             file: file.clone(),
             layout,
-            blocks: Blocks::Table { offsets, counts },
+            blocks: Blocks::Table { offsets: Box::new(offsets), counts: counts.map(Box::new) },
             jpeg_tables,
             palette: None,
             unit_bytes: limits.unit_bytes,
@@ -167,7 +167,7 @@ impl Page {
         let scratch = if layout.compression == Compression::None {
             stored
         } else if layout.bands {
-            stored.saturating_add(super::stream::STATE_BYTES)
+            stored.saturating_add(super::stream::state_bytes(layout.compression, self.unit_bytes))
         } else {
             // The encoded bytes of all blocks, and one block decoded but not yet spread.
             let mut block = layout.block.y.saturating_mul(layout.row_bytes());

@@ -13,11 +13,23 @@ use crate::format::Stored;
 use crate::io::Watch;
 use crate::sync::{Mutex, lock};
 
-/// Memory that a live decoder may hold beside its band.
-pub(super) const STATE_BYTES: u64 = 1 << 20;
+/// Memory that a live decoder may hold beside its band, by compression.
+pub(super) fn state_bytes(compression: Compression, unit_bytes: u64) -> u64 {
+    match compression {
+        Compression::Zstd => zstd_window(unit_bytes) + (1 << 20),
+        _ => 512 << 10,
+    }
+}
+/// A window may be as large as a unit, within reason.
+fn zstd_window(unit_bytes: u64) -> u64 {
+    unit_bytes.clamp(zstd::USUAL_WINDOW, zstd::MAX_WINDOW)
+}
+
 /// Encoded bytes read at once.
 const READ_BYTES: u64 = 128 << 10;
-/// Decoders kept alive for a file.
+/// Memory of the decoders kept alive for a file.
+const KEPT_BYTES: u64 = 10 << 20;
+/// Their number.
 const KEPT: usize = 4;
 
 /// Decoders that stopped inside a block, the latest used last.
@@ -30,6 +42,8 @@ struct Cursor {
     /// Next row that comes out.
     row: u64,
     decoder: Box<dyn Read + Send>,
+    /// Memory it may hold.
+    bytes: u64,
 }
 
 impl Cursors {
@@ -44,7 +58,10 @@ impl Cursors {
     fn put(&self, cursor: Cursor) {
         let mut kept = lock(&self.0);
         kept.retain(|c| (c.block, c.row) != (cursor.block, cursor.row));
-        if kept.len() >= KEPT {
+        while kept.len() >= KEPT || kept.iter().map(|c| c.bytes).sum::<u64>() + cursor.bytes > KEPT_BYTES {
+            if kept.is_empty() {
+                break;
+            }
             kept.remove(0);
         }
         kept.push(cursor);
@@ -89,7 +106,12 @@ impl Page {
         let cursors = &self.file.cursors;
         let mut cursor = match cursors.take(offset, segment.rows.start) {
             Some(cursor) => cursor,
-            None => Cursor { block: offset, row: 0, decoder: self.decoder(offset, count)? },
+            None => Cursor {
+                block: offset,
+                row: 0,
+                decoder: self.decoder(offset, count)?,
+                bytes: state_bytes(self.layout.compression, self.unit_bytes),
+            },
         };
         let fill = |decoder: &mut dyn Read, raw: &mut [u8]| {
             for piece in raw.chunks_mut(READ_BYTES as usize) {
@@ -128,7 +150,7 @@ impl Page {
             Compression::Deflate => Box::new(deflate::reader(input)),
             Compression::Lzw => Box::new(lzw::reader(input)),
             Compression::PackBits => Box::new(packbits::reader(input)),
-            Compression::Zstd => Box::new(zstd::reader(input, self.unit_bytes)?),
+            Compression::Zstd => Box::new(zstd::reader(input, zstd_window(self.unit_bytes))?),
             other => return Err(Error::new(Kind::Internal, format!("{} does not stream", other.name()))),
         })
     }
