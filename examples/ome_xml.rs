@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Arc::new(move |member: &Path| SourceFile::open(&root, member).map(|f| Arc::new(f) as Arc<dyn ReadAt>));
         let place = Place { path: &name, open };
         let (kind, source) = format::open(file, &place, &Limits::default(), &Watch::default())?;
-        let image = OpenImage::new(0, kind, source, None, Damaged::default());
+        let image = OpenImage::new(0, kind, source, None, Damaged::Error);
         let mut out = std::io::stdout().lock();
         out.write_all(&fuzarr::metadata::ome_xml(&image, &name.to_string_lossy()))?;
         out.write_all(b"\n")?;
