@@ -21,7 +21,7 @@ pub enum Share {
     Work,
     /// Replies being assembled. Together with `Held` and `Work` at most half.
     Output,
-    /// One unit being fetched and decoded. At most half for one.
+    /// Units being fetched and decoded. Together at most half.
     Unit,
     /// A tile that is decoded; most are in the cache and can be evicted.
     Tile,
@@ -215,7 +215,8 @@ impl Budget {
             Share::Held => (held, self.total / 4),
             Share::Work => (held + work, self.total / 16 * 7),
             Share::Output => (held + work + output, self.total / 2),
-            Share::Unit | Share::Tile => return bytes <= self.total / 2,
+            Share::Unit => (used[Share::Unit as usize], self.total / 2),
+            Share::Tile => (0, self.total / 2),
         };
         sum.saturating_add(bytes) <= most
     }
@@ -333,7 +334,6 @@ impl Lease {
             state.used[Share::Tile as usize] += bytes;
         }
         self.bytes = rest;
-        self.budget.give_back(self.share, 0);
         Some(Lease { budget: Arc::clone(&self.budget), share: Share::Tile, bytes })
     }
 }

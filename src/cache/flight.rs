@@ -24,6 +24,12 @@ struct Entry {
     waiters: Vec<Waiter>,
 }
 
+impl Entry {
+    fn is_wanted(&self) -> bool {
+        self.waiters.iter().any(|w| w.watch.as_ref().is_none_or(|watch| watch.check().is_ok()))
+    }
+}
+
 #[derive(Default)]
 struct State {
     entries: HashMap<Key, Entry>,
@@ -80,9 +86,7 @@ impl Flights {
     /// Does anybody still wait for it?
     pub fn wanted(&self, key: &Key) -> bool {
         let state = lock(&self.state);
-        state.entries.get(key).is_some_and(|entry| {
-            entry.waiters.iter().any(|w| w.watch.as_ref().is_none_or(|watch| watch.check().is_ok()))
-        })
+        state.entries.get(key).is_some_and(Entry::is_wanted)
     }
 
     /// Ends all flights that a lane job leads: it was given up as stuck. Should it come back, its tile is still kept.
@@ -140,6 +144,36 @@ impl Lead {
     /// What is to be made.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// Does anybody wait whose reader is still there?
+    pub fn is_wanted(&self) -> bool {
+        self.flights.wanted(&self.key)
+    }
+
+    /// Ends the flight with no result if nobody waits any more.
+    ///
+    /// # Errors
+    /// Gives the duty back if somebody does.
+    pub fn cancel(mut self) -> Result<(), Lead> {
+        let gone = {
+            let mut state = lock(&self.flights.state);
+            let entry = state.entries.get(&self.key).filter(|e| e.id == self.id);
+            if entry.is_some_and(Entry::is_wanted) {
+                None
+            } else {
+                let ours = entry.is_some();
+                Some(ours.then(|| state.entries.remove(&self.key)))
+            }
+        };
+        match gone {
+            None => Err(self),
+            Some(entry) => {
+                self.done = true;
+                drop(entry); // the continuations of readers that are gone
+                Ok(())
+            }
+        }
     }
 
     /// Answers those who wait. Put the tile into the cache before, so that nobody starts it again.

@@ -1,6 +1,7 @@
 //! The engine: source lanes, the supervisor, and reads of chunks through the cache.
 
 mod assembly;
+mod damage;
 mod lanes;
 mod memory;
 mod permit;
@@ -8,6 +9,9 @@ mod reader;
 mod reply;
 mod requests;
 mod stats;
+mod sweeping;
+#[cfg(test)]
+mod tests;
 mod units;
 
 use std::ops::Range;
@@ -18,7 +22,7 @@ pub use reader::Reader;
 pub use reply::ChunkDone;
 pub use stats::EngineStats;
 
-use crate::cache::{Budget, Flights, Key, Share, Tile, TileCache};
+use crate::cache::{Budget, Flights, Joined, Key, Share, Tile, TileCache, Waiter};
 use crate::config::EngineOptions;
 use crate::error::{Error, Kind, Result};
 use crate::io::Watch;
@@ -31,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) units: units::Units,
     pub(crate) lanes: Arc<lanes::Lanes>,
     pub(crate) requests: requests::Requests,
+    pub(crate) damage: damage::Damage,
 }
 
 /// Runs everything that touches a source, answers reads of chunks, keeps decoded tiles. Threads end when it is dropped.
@@ -53,6 +58,7 @@ impl Engine {
             },
             lanes: lanes::Lanes::new(options.threads, options.deadline),
             requests: requests::Requests::new(options.deadline),
+            damage: damage::Damage::default(),
         });
         let supervised = Arc::clone(&shared);
         let supervisor = std::thread::Builder::new().name("supervisor".into()).stack_size(256 << 10);
@@ -124,19 +130,75 @@ impl Engine {
         reader: Reader,
         done: ChunkDone,
     ) {
-        let result = ChunkFrame::new(image, &chunk).and_then(|frame| match frame.origin {
-            Origin::Stored(level) => {
-                let plan = ChunkPlan::new(image, &chunk, level, range)?;
-                Ok(plan)
+        let fail = |done: ChunkDone, e: Error| {
+            self.shared.units.counters.failed(&e);
+            done(Err(e));
+        };
+        let frame = match ChunkFrame::new(image, &chunk).and_then(|f| f.check(&range).map(|()| f)) {
+            Ok(frame) => frame,
+            Err(e) => return fail(done, e),
+        };
+        match frame.origin {
+            Origin::Stored(level) => match ChunkPlan::new(image, &chunk, level, range) {
+                Ok(plan) => self.read_stored(lane, image, plan, reader, done),
+                Err(e) => fail(done, e),
+            },
+            Origin::Synthesized => self.read_reduced(lane, image, chunk, range, reader, done),
+        }
+    }
+
+    fn read_reduced(
+        &self,
+        lane: &LaneKey,
+        image: &Arc<OpenImage>,
+        chunk: ChunkId,
+        range: Range<u64>,
+        reader: Reader,
+        done: ChunkDone,
+    ) {
+        let shared = &self.shared;
+        let key = Key::Chunk(image.key, chunk);
+        // The range was checked against the size that a chunk has by arithmetic.
+        let cut = move |tile: &Tile, done: &dyn Fn(Result<&[u8]>)| {
+            let range = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+            let bytes = range.and_then(|(from, to)| tile.bytes().get(from..to));
+            done(bytes.ok_or_else(|| Error::new(Kind::Internal, "a chunk is too short")));
+        };
+        let reply = reply::Reply::new(shared, done);
+        if let Some(tile) = shared.units.cache.get(&key) {
+            return cut(&tile, &|bytes| reply.send(bytes));
+        }
+        let watch = Arc::new(Watch::default());
+        let expire = Arc::clone(&reply);
+        let lane_moves = shared.lanes.progress(lane, Class::Data);
+        let expire: requests::Expire = Box::new(move |e| expire.send(Err(e)));
+        let (id, request) = shared.requests.add(reader, Arc::clone(&watch), lane_moves, expire);
+        reply.registered(id);
+        let wake = move |result: &Result<Arc<Tile>>| match result {
+            Ok(tile) => cut(tile, &|bytes| reply.send(bytes)),
+            Err(e) => reply.send(Err(e.clone())),
+        };
+        let mut waiter = Waiter { watch: Some(watch), wake: Box::new(wake) };
+        loop {
+            if let Some(made) = shared.units.flights.busy(&key) {
+                request.follow(vec![made]);
             }
-            Origin::Synthesized => Err(Error::unsupported("synthesized levels")),
-        });
-        match result {
-            Ok(plan) => self.read_stored(lane, image, plan, reader, done),
-            Err(e) => {
-                self.shared.units.counters.failed(&e);
-                done(Err(e));
+            waiter = match shared.units.flights.park(&key, waiter) {
+                Ok(()) => return,
+                Err(back) => back,
+            };
+            let Joined::Lead(lead) = shared.units.flights.join(key, 0) else { continue };
+            // Somebody may have finished it between the two questions.
+            if let Some(tile) = shared.units.cache.touch(&key) {
+                lead.finish(&Ok(Arc::clone(&tile)));
+                return (waiter.wake)(&Ok(tile));
             }
+            request.follow(vec![Arc::clone(lead.watch())]);
+            if let Err(back) = shared.units.flights.park(&key, waiter) {
+                waiter = back;
+                continue;
+            }
+            return sweeping::start(shared, lane, image, chunk, lead);
         }
     }
 
@@ -216,6 +278,13 @@ impl Engine {
     /// Drops the tiles of an image.
     pub fn forget_image(&self, key: u64) {
         self.shared.units.cache.forget(key);
+        self.shared.damage.forget(key);
+    }
+
+    /// The units of an image that synthesized levels left out so far because they are damaged (`--damaged fill`), each
+    /// with what is wrong with it; the first thousand.
+    pub fn damaged(&self, key: u64) -> Vec<(TileId, Error)> {
+        self.shared.damage.list(key)
     }
 
     /// What it holds and what it did.

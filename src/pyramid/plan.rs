@@ -46,6 +46,17 @@ impl ChunkFrame {
         Ok(ChunkFrame { side, at, inside, size, bytes, origin: level.origin })
     }
 
+    /// Does the chunk have these bytes?
+    ///
+    /// # Errors
+    /// `Invalid` if not.
+    pub fn check(&self, range: &Range<u64>) -> Result<()> {
+        match range.start <= range.end && range.end <= self.bytes {
+            true => Ok(()),
+            false => Err(Error::new(Kind::Invalid, format!("bytes {range:?} of a chunk of {}", self.bytes))),
+        }
+    }
+
     /// Bytes of a row of the chunk.
     pub fn pitch(&self) -> u64 {
         self.side.1 * self.size
@@ -88,9 +99,7 @@ impl ChunkPlan {
     /// `NotFound` for a chunk outside the image, `Invalid` for a range outside the chunk, `OverLimit` for absurd units.
     pub fn new(image: &OpenImage, id: &ChunkId, stored: u32, range: Range<u64>) -> Result<Self> {
         let frame = ChunkFrame::new(image, id)?;
-        if range.start > range.end || range.end > frame.bytes {
-            return Err(Error::new(Kind::Invalid, format!("bytes {range:?} of a chunk of {}", frame.bytes)));
-        }
+        frame.check(&range)?;
         let series = &image.source.series()[id.series as usize];
         let level = &series.levels[stored as usize];
         let mut plan = ChunkPlan { frame, range, parts: Vec::new() };

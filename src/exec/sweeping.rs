@@ -1,0 +1,460 @@
+//! Chunks of synthesized levels: one sweep makes a row of them, everybody else waits without a thread.
+//!
+//! A sweep leads the flight of each chunk it makes. It runs in turns: it goes back to the end of its lane's queue when
+//! others wait there, and parks while another job decodes a unit that it needs.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::lanes::{Class, LaneKey, current_job, off_source, on_stuck};
+use crate::cache::{Joined, Key, Lead, Lease, Share, Tile, Waiter};
+use crate::config::Damaged;
+use crate::error::{Error, Kind, Result};
+use crate::io::Watch;
+use crate::model::{Reduction, TileId};
+use crate::pyramid::{Base, ChunkId, Finished, Nearest, Need, OpenImage, Origin, Sweep, Target};
+use crate::sync::{Arc, Mutex, Ordering, lock};
+
+/// A turn of a sweep, when others wait for its slot.
+const TURN: Duration = Duration::from_millis(20);
+
+/// How the chunks are made.
+enum Making {
+    Mean(Box<Sweep>),
+    Nearest(Box<Nearest>),
+}
+
+impl Making {
+    fn bytes(&self) -> u64 {
+        match self {
+            Making::Mean(sweep) => sweep.bytes(),
+            Making::Nearest(nearest) => nearest.bytes(),
+        }
+    }
+
+    fn base_bytes(&self) -> u64 {
+        match self {
+            Making::Mean(sweep) => sweep.base_bytes(),
+            Making::Nearest(nearest) => nearest.base_bytes(),
+        }
+    }
+
+    fn need(&self) -> Option<Need> {
+        match self {
+            Making::Mean(sweep) => sweep.need(),
+            Making::Nearest(nearest) => nearest.need(),
+        }
+    }
+
+    fn push(&mut self, samples: Result<Option<&[u8]>, &Error>) -> Result<Vec<Finished>> {
+        match self {
+            Making::Mean(sweep) => sweep.push(samples),
+            Making::Nearest(nearest) => nearest.push(samples),
+        }
+    }
+}
+
+struct State {
+    making: Making,
+    /// The chunks that are waited for or could be, and are not made yet.
+    leads: HashMap<ChunkId, Lead>,
+    lease: Lease,
+    /// Chunks of a finer level that it is made from.
+    finer: HashMap<ChunkId, Arc<Tile>>,
+    /// The unit another job made while this one was parked.
+    handed: Option<(TileId, Result<Arc<Tile>>)>,
+}
+
+/// A sweep under way.
+pub(crate) struct Sweeping {
+    shared: Arc<Shared>,
+    lane: LaneKey,
+    image: Arc<OpenImage>,
+    /// One of the chunks: the others differ in column and channel.
+    first: ChunkId,
+    /// Channel of the first sample.
+    group: u64,
+    watch: Arc<Watch>,
+    /// Units are few enough to be kept in the cache.
+    keep_units: bool,
+    /// None when it is over, or was given up.
+    state: Mutex<Option<State>>,
+}
+
+/// Where to reduce from, and how many columns of chunks to make at once.
+struct Shape {
+    base: Base,
+    finer: HashMap<ChunkId, Arc<Tile>>,
+    columns: Range<u64>,
+}
+
+/// Starts a sweep that makes `chunk`, whose flight is `lead`.
+pub(crate) fn start(shared: &Arc<Shared>, lane: &LaneKey, image: &Arc<OpenImage>, chunk: ChunkId, lead: Lead) {
+    let mut leads = HashMap::from([(chunk, lead)]);
+    if let Err(error) = plan(shared, lane, image, chunk, &mut leads) {
+        for lead in leads.into_values() {
+            lead.finish(&Err(error.clone()));
+        }
+    }
+}
+
+fn plan(
+    shared: &Arc<Shared>,
+    lane: &LaneKey,
+    image: &Arc<OpenImage>,
+    chunk: ChunkId,
+    leads: &mut HashMap<ChunkId, Lead>,
+) -> Result<()> {
+    let budget = &shared.units.budget;
+    let nearest = image.source.series()[chunk.series as usize].reduction == Reduction::Nearest;
+    let share = budget.total() / 8;
+    let make = |base: Base, columns: Range<u64>| -> Result<Making> {
+        let target = Target { id: chunk, columns };
+        Ok(match nearest {
+            true => Making::Nearest(Box::new(Nearest::new(image, &target))),
+            false => {
+                let sweep = Sweep::new(image, &target, base, share)?;
+                // Levels between are a courtesy: without them if they do not fit.
+                let fits = sweep.bytes() <= budget.most(Share::Work);
+                Making::Mean(Box::new(if fits { sweep } else { Sweep::new(image, &target, base, 0)? }))
+            }
+        })
+    };
+    let Shape { base, finer, columns } = shape(shared, image, chunk, nearest, &|base, columns| {
+        make(base, columns).is_ok_and(|m| m.bytes() <= budget.most(Share::Work))
+    })?;
+    // Finer chunks hold one channel, units all samples of a channel group.
+    let samples = match base {
+        Base::Stored(_) => image.source.series()[chunk.series as usize].samples,
+        Base::Chunks(_) => 1,
+    };
+    let group = chunk.c / samples * samples;
+    let columns = join(shared, image, chunk, columns, group..group + samples, leads);
+    let making = make(base, columns)?;
+    let keep_units = making.base_bytes() <= share;
+    let bytes = making.bytes();
+    let sweeping = Arc::new(Sweeping {
+        shared: Arc::clone(shared),
+        lane: lane.clone(),
+        image: Arc::clone(image),
+        first: chunk,
+        group,
+        watch: Arc::new(Watch::default()),
+        keep_units,
+        state: Mutex::new(None),
+    });
+    // The leads go along into the continuation; if there can be no room they stay, to be failed.
+    let moved = Arc::new(Mutex::new(Some((making, std::mem::take(leads), finer))));
+    let given = Arc::clone(&moved);
+    let granted = budget.lease_later(Share::Work, bytes, move |lease| {
+        if let Some((making, leads, finer)) = lock(&given).take() {
+            *lock(&sweeping.state) = Some(State { making, leads, lease, finer, handed: None });
+            sweeping.queue();
+        }
+    });
+    if granted.is_err()
+        && let Some((_, back, _)) = lock(&moved).take()
+    {
+        *leads = back;
+    }
+    granted
+}
+
+/// The finest work: from cached chunks of a finer level if all are there, else from the smallest stored level; of as many
+/// columns as come from the same units anyway, as long as they fit.
+fn shape(
+    shared: &Shared,
+    image: &OpenImage,
+    chunk: ChunkId,
+    nearest: bool,
+    fits: &dyn Fn(Base, Range<u64>) -> bool,
+) -> Result<Shape> {
+    let pyramid = &image.pyramids[chunk.series as usize];
+    let series = &image.source.series()[chunk.series as usize];
+    let smallest = pyramid.levels.iter().rposition(|l| l.origin != Origin::Synthesized);
+    let smallest = smallest.and_then(|l| u32::try_from(l).ok());
+    let smallest = smallest.ok_or_else(|| Error::new(Kind::Internal, "no stored level"))?;
+    if !nearest {
+        for level in (smallest + 1..chunk.level).rev() {
+            match finer(shared, image, chunk, level) {
+                Some(tiles) if !tiles.is_empty() => {
+                    let columns = chunk.x..chunk.x + 1;
+                    return Ok(Shape { base: Base::Chunks(level), finer: tiles, columns });
+                }
+                Some(_) => break,
+                None => {}
+            }
+        }
+    }
+    let base = if nearest { 0 } else { smallest };
+    let mut columns = chunk.x..chunk.x + 1;
+    let level = &series.levels[base as usize];
+    if level.unit.x >= level.shape.x {
+        let grid = pyramid.grid(chunk.level as usize);
+        // All of the row if it fits, else about as much as does: halving ends at one.
+        let mut width = grid.x;
+        loop {
+            let start = chunk.x / width * width;
+            columns = start..(start + width).min(grid.x);
+            if width == 1 || fits(Base::Stored(base), columns.clone()) {
+                break;
+            }
+            width = width.div_ceil(2);
+        }
+    }
+    Ok(Shape { base: Base::Stored(base), finer: HashMap::new(), columns })
+}
+
+/// All chunks of `level` under `chunk`, if all are cached; empty if they are too many to hold.
+fn finer(shared: &Shared, image: &OpenImage, chunk: ChunkId, level: u32) -> Option<HashMap<ChunkId, Arc<Tile>>> {
+    let pyramid = &image.pyramids[chunk.series as usize];
+    let steps = chunk.level - level;
+    let grid = pyramid.grid(level as usize);
+    let size = image.source.series()[chunk.series as usize].dtype.size() as u64;
+    let bytes = pyramid.chunk.0.saturating_mul(pyramid.chunk.1).saturating_mul(size);
+    if steps > 4 || bytes.saturating_mul(1 << (2 * steps)) > shared.units.budget.total() / 8 {
+        return Some(HashMap::new());
+    }
+    let mut tiles = HashMap::new();
+    for y in chunk.y << steps..((chunk.y + 1) << steps).min(grid.y) {
+        for x in chunk.x << steps..((chunk.x + 1) << steps).min(grid.x) {
+            let id = ChunkId { level, y, x, ..chunk };
+            let tile = shared.units.cache.touch(&Key::Chunk(image.key, id))?;
+            // A chunk with holes forgot which of its pixels are holes.
+            if !tile.is_whole() {
+                return None;
+            }
+            tiles.insert(id, tile);
+        }
+    }
+    Some(tiles)
+}
+
+/// Leads the flights of the other chunks that come along; columns at either end that are there already are left out.
+fn join(
+    shared: &Shared,
+    image: &OpenImage,
+    chunk: ChunkId,
+    columns: Range<u64>,
+    channels: Range<u64>,
+    leads: &mut HashMap<ChunkId, Lead>,
+) -> Range<u64> {
+    let mut wanted = chunk.x..chunk.x + 1;
+    for x in columns {
+        for c in channels.clone() {
+            let id = ChunkId { c, x, ..chunk };
+            let key = Key::Chunk(image.key, id);
+            if leads.contains_key(&id) || shared.units.cache.touch(&key).is_some() {
+                continue;
+            }
+            if let Joined::Lead(lead) = shared.units.flights.join(key, 0) {
+                leads.insert(id, lead);
+                wanted = wanted.start.min(x)..wanted.end.max(x + 1);
+            }
+        }
+    }
+    wanted
+}
+
+/// A unit, or that this turn is over.
+enum Got {
+    Samples(Result<Arc<Tile>>),
+    Parked,
+}
+
+impl Sweeping {
+    fn queue(self: &Arc<Self>) {
+        let me = Arc::clone(self);
+        let run = move |may: Result<()>| {
+            let result = catch_unwind(AssertUnwindSafe(|| may.and_then(|()| me.turn())));
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => me.end(&e),
+                Err(_) => me.end(&Error::new(Kind::Internal, "the decoder panicked")),
+            }
+        };
+        self.shared.lanes.push(&self.lane, Class::Data, &self.watch, Box::new(run));
+    }
+
+    /// Ends it: those who still wait get the error.
+    fn end(&self, error: &Error) {
+        let state = lock(&self.state).take();
+        for lead in state.into_iter().flat_map(|s| s.leads.into_values()) {
+            lead.finish(&Err(error.clone()));
+        }
+    }
+
+    fn tick(&self) {
+        self.watch.tick();
+        if let Some(state) = &*lock(&self.state) {
+            for lead in state.leads.values() {
+                lead.watch().tick();
+            }
+        }
+    }
+
+    fn turn(self: &Arc<Self>) -> Result<()> {
+        let me = Arc::clone(self);
+        on_stuck(move || me.end(&Error::new(Kind::Stuck, "the source does not answer")));
+        let started = Instant::now();
+        let mut looked = started;
+        loop {
+            let need = match &*lock(&self.state) {
+                Some(state) => state.making.need(),
+                None => return Ok(()),
+            };
+            let Some(need) = need else { break };
+            let got = match need {
+                Need::Unit(id) => self.unit(id),
+                Need::Chunk(id) => self.chunk(id),
+            };
+            let Got::Samples(result) = got else { return Ok(()) };
+            self.take(need, result)?;
+            self.tick();
+            let now = Instant::now();
+            if now - looked > TURN {
+                looked = now;
+                if !self.is_wanted() {
+                    return Ok(());
+                }
+                if self.shared.lanes.contended(&self.lane, Class::Data) {
+                    self.queue();
+                    return Ok(());
+                }
+            }
+        }
+        // All that was led is finished, unless something is wrong with the plan.
+        self.end(&Error::new(Kind::Internal, "a sweep left a chunk out"));
+        Ok(())
+    }
+
+    /// Ends it if nobody waits for any of its chunks.
+    fn is_wanted(&self) -> bool {
+        let mut guard = lock(&self.state);
+        let Some(state) = &mut *guard else { return false };
+        if state.leads.values().any(Lead::is_wanted) {
+            return true;
+        }
+        let leads = std::mem::take(&mut state.leads);
+        // Somebody may come just now: his flight goes on.
+        state.leads = leads.into_iter().filter_map(|(id, lead)| Some((id, lead.cancel().err()?))).collect();
+        if !state.leads.is_empty() {
+            return true;
+        }
+        let over = guard.take();
+        drop(guard);
+        drop(over);
+        false
+    }
+
+    /// A unit: from the cache, made here, or handed over by the job that makes it.
+    fn unit(self: &Arc<Self>, id: TileId) -> Got {
+        let units = &self.shared.units;
+        if let Some(state) = &mut *lock(&self.state)
+            && let Some((handed, result)) = state.handed.take()
+            && handed == id
+        {
+            return Got::Samples(result);
+        }
+        let key = Key::Unit(self.image.key, id);
+        loop {
+            if let Some(tile) = units.cache.touch(&key) {
+                return Got::Samples(Ok(tile));
+            }
+            if let Joined::Lead(lead) = units.flights.join(key, current_job()) {
+                return Got::Samples(units.make(&self.image, id, lead, self.keep_units));
+            }
+            let me = Arc::clone(self);
+            let wake = move |result: &Result<Arc<Tile>>| {
+                if let Some(state) = &mut *lock(&me.state) {
+                    state.handed = Some((id, result.clone()));
+                } else {
+                    return;
+                }
+                me.tick();
+                me.queue();
+            };
+            if units.flights.park(&key, Waiter { watch: None, wake: Box::new(wake) }).is_ok() {
+                return Got::Parked;
+            }
+        }
+    }
+
+    fn chunk(&self, id: ChunkId) -> Got {
+        let tile = lock(&self.state).as_mut().and_then(|state| state.finer.remove(&id));
+        Got::Samples(tile.ok_or_else(|| Error::new(Kind::Internal, "a finer chunk is missing")))
+    }
+
+    /// Sends a unit through the levels and hands out what is finished.
+    fn take(&self, need: Need, result: Result<Arc<Tile>>) -> Result<()> {
+        if let Err(error) = &result {
+            match error.kind() {
+                // Nothing about the pixels: the whole sweep fails.
+                Kind::Stuck | Kind::Interrupted | Kind::Changed | Kind::OverLimit | Kind::Internal => {
+                    return Err(error.clone());
+                }
+                // What may pass must not be filled: the same path would show other bytes later.
+                Kind::Io if self.image.damaged == Damaged::Fill => return Err(error.clone()),
+                _ => {}
+            }
+            if let (Damaged::Fill, Need::Unit(id)) = (self.image.damaged, need) {
+                self.shared.damage.note(self.image.key, id, error);
+            }
+        }
+        let samples = match &result {
+            Ok(tile) if tile.is_absent() => Ok(None),
+            Ok(tile) => Ok(Some(tile.bytes())),
+            Err(e) => Err(e),
+        };
+        let finished = off_source(|| {
+            let _permit = self.shared.units.permits.acquire();
+            match &mut *lock(&self.state) {
+                Some(state) => state.making.push(samples),
+                None => Ok(Vec::new()),
+            }
+        })?;
+        drop(result);
+        finished.into_iter().for_each(|chunk| self.publish(chunk));
+        Ok(())
+    }
+
+    fn publish(&self, chunk: Finished) {
+        let (y, x) = chunk.at;
+        let id = ChunkId { level: chunk.level, c: self.group + chunk.sample, y, x, ..self.first };
+        let wanted = chunk.level == self.first.level;
+        let lead = lock(&self.state).as_mut().and_then(|state| state.leads.remove(&id));
+        let bytes = match chunk.bytes {
+            Ok(bytes) => bytes,
+            Err(e) => {
+                if let Some(lead) = lead {
+                    lead.finish(&Err(e));
+                }
+                return;
+            }
+        };
+        let cost = bytes.len() as u64 + Tile::OVERHEAD;
+        let key = Key::Chunk(self.image.key, id);
+        let lease = match wanted {
+            // Its room was leased when the sweep began.
+            true => lock(&self.state).as_mut().and_then(|state| state.lease.split_tile(cost)),
+            // A courtesy, if there is room that nothing in flight needs.
+            false => self.shared.units.budget.lease_now(Share::Tile, cost),
+        };
+        let Some(lease) = lease else {
+            if let Some(lead) = lead {
+                lead.finish(&Err(Error::new(Kind::Internal, "no room was leased for a chunk")));
+            }
+            return;
+        };
+        let tile = Tile::new(bytes, lease);
+        let tile = Arc::new(if chunk.whole { tile } else { tile.with_holes() });
+        self.shared.units.counters.reduced_chunks.fetch_add(1, Ordering::Relaxed);
+        self.shared.units.cache.insert(key, &tile);
+        if let Some(lead) = lead {
+            lead.finish(&Ok(tile));
+        }
+    }
+}
