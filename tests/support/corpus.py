@@ -88,8 +88,8 @@ def out_of_scope(path):
         for page in _pages(t):
             if (c := int(page.compression)) not in COMPRESSIONS:
                 return f"compression {c} ({NAMES.get(c, 'unknown')})"
-            if c == 7 and (sof := _jpeg_process(f, page)) not in (0xC0, 0xC1, 0xC2):
-                return f"JPEG process SOF{sof - 0xC0} ({'lossless' if sof == 0xC3 else 'not DCT Huffman'})"
+            if c == 7 and (sof := _jpeg_process(f, page)) not in (0xC0, 0xC1, 0xC2, 0xC3):
+                return f"JPEG process SOF{sof - 0xC0} (hierarchical or arithmetic)"
     return None
 
 
