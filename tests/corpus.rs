@@ -101,13 +101,7 @@ fn in_scope(path: &Path) -> bool {
     let tiff = format::tiff::header::TiffFile::open(Arc::new(file)).unwrap();
     let ifd = format::tiff::ifd::Ifd::read(&tiff, tiff.first_ifd).unwrap();
     let compression = ifd.u64(259).unwrap().unwrap_or(1);
-    // JPEG that is lossless (its process is in the frame header) is another codec under the same number.
-    let lossless = compression == 7 && {
-        let at = ifd.u64(273).ok().flatten().or(ifd.u64(324).ok().flatten()).unwrap_or(0);
-        let head = tiff.file.read_vec(at, 4096.min(tiff.file.len() - at)).unwrap_or_default();
-        head.windows(2).any(|w| w == [0xFF, 0xC3])
-    };
-    matches!(compression, 1 | 5 | 7 | 8 | 32946 | 32773 | 50000) && !lossless
+    matches!(compression, 1 | 5 | 7 | 8 | 32946 | 32773 | 50000)
 }
 
 fn number(value: &Value) -> u64 {

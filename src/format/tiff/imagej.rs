@@ -176,10 +176,11 @@ fn channels(channels: &mut [crate::model::Channel], keys: &Keys, page: &Page, gr
         channel.window = extra.ranges.get(i).copied();
     }
     let range = (keys.number("min"), keys.number("max"));
-    if let ([channel], (Some(min), Some(max)), 1) = (channels, range, groups) {
-        if channel.window.is_none() && min < max {
-            channel.window = Some((min, max));
-        }
+    if let ([channel], (Some(min), Some(max)), 1) = (channels, range, groups)
+        && channel.window.is_none()
+        && min < max
+    {
+        channel.window = Some((min, max));
     }
 }
 

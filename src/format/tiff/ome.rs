@@ -49,13 +49,14 @@ impl<'a> Dataset<'a> {
         watch.tick();
         if let Some(binary) = ome.binary_only.take().filter(|_| ome.images.is_empty()) {
             let (name, file) = companion(&binary.metadata_file, place)?;
+            let own_uuid = ome.uuid.take();
             document = read_document(&file, limits)?.into();
             ome = omexml::parse(&document).map_err(|e| e.at("companion"))?;
             if ome.images.is_empty() {
                 return Err(Error::malformed("no image in the companion"));
             }
-            // Its UUID is its own: no plane is stored in it.
-            ome.uuid = None;
+            // Its UUID is its own, and no plane is stored in it; the file at hand goes by the one it gave itself.
+            ome.uuid = own_uuid;
             files.add_companion(name, file);
         }
         if !ome.images.iter().any(|i| i.pixels.is_some()) {
@@ -87,7 +88,8 @@ impl<'a> Dataset<'a> {
             let own_uuid = self.ome.uuid.as_deref().is_some_and(|own| !own.is_empty() && own == file.uuid);
             let number = match &file.name {
                 _ if own_uuid => 0,
-                None if file.uuid.is_empty() || self.ome.uuid.is_none() => 0,
+                // Neither name nor comparison: if it is the only file, it is this one.
+                None if file.uuid.is_empty() || self.ome.uuid.is_none() && refs.len() == 1 => 0,
                 None => self.files.add("", self.watch)?,
                 Some(name) if Some(name.as_str()) == own_name => 0,
                 Some(name) => match by_name.get(name) {
@@ -287,7 +289,7 @@ impl<'a> Dataset<'a> {
     /// How many pages side by side make up the channels, when each holds `samples` of them. The file is right, where the
     /// document says otherwise.
     fn groups(&mut self, pixels: &Pixels, samples: u64) -> u64 {
-        if pixels.size_c % samples == 0 {
+        if pixels.size_c.is_multiple_of(samples) {
             return pixels.size_c / samples;
         }
         let groups = (pixels.channels.len() as u64).max(1);
@@ -321,7 +323,7 @@ impl<'a> Dataset<'a> {
                 u64::from(data.t).saturating_sub(shift.2),
             );
             // Some count samples, not channels.
-            if c >= sizes.1 && c % samples == 0 {
+            if c >= sizes.1 && c.is_multiple_of(samples) {
                 c /= samples;
             }
             if z >= sizes.0 || c >= sizes.1 || t >= sizes.2 {
