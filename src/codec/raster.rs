@@ -118,6 +118,19 @@ impl Raster {
         bits.is_multiple_of(8).then_some(bits as usize / 8)
     }
 
+    /// Does a stored row of `columns` pixels become a row as shown without changing places?
+    pub fn in_place(&self, columns: usize) -> bool {
+        self.planes() == 1 && self.palette.is_none() && self.is_native() && columns == self.width
+    }
+
+    /// Turns stored rows into rows as shown where [`Raster::in_place`].
+    pub fn finish(&self, rows: &mut [u8]) {
+        let mut scratch = Vec::new();
+        if !self.is_plain() {
+            rows.chunks_exact_mut(self.row_bytes().max(1)).for_each(|row| self.finish_native(row, &mut scratch));
+        }
+    }
+
     /// Decodes the rows of `raw` (whole rows; it is used as scratch) and writes them to `target`.
     pub fn spread(&self, raw: &mut [u8], target: &mut Target<'_>) {
         let row_bytes = self.row_bytes();

@@ -59,20 +59,32 @@ impl Page {
             _ => {}
         }
         let row = raster.row_bytes();
-        scratch.clear();
-        scratch.resize(self.layout.block_rows(segment.by) as usize * row, 0);
+        let size = self.layout.block_rows(segment.by) as usize * row;
         // Some writers leave out the rows of a tile that lie below the image.
         let least = segment.rows.end as usize * row;
-        match self.layout.compression {
-            Compression::Lzw => lzw::decode(encoded, &mut scratch[..least])?,
-            Compression::Deflate => deflate::decode(encoded, scratch, least)?,
-            Compression::PackBits => packbits::decode(encoded, &mut scratch[..least])?,
-            Compression::Zstd => zstd::decode(encoded, scratch, least)?,
-            other => return Err(Error::new(Kind::Internal, format!("{} data", other.name()))),
+        if raster.in_place(target.columns) && segment.rows.start == 0 && least == size {
+            let at = target.row * row;
+            let rows = &mut target.out[at..at + size];
+            self.decompress(encoded, rows, least)?;
+            raster.finish(rows);
+            return Ok(());
         }
-        let kept = segment.rows.start as usize * row..least;
-        raster.spread(&mut scratch[kept], target);
+        scratch.clear();
+        scratch.resize(size, 0);
+        self.decompress(encoded, scratch, least)?;
+        raster.spread(&mut scratch[segment.rows.start as usize * row..least], target);
         Ok(())
+    }
+
+    /// Decompresses the bytes of a block, at least the first `least` of them.
+    fn decompress(&self, encoded: &[u8], out: &mut [u8], least: usize) -> Result<()> {
+        match self.layout.compression {
+            Compression::Lzw => lzw::decode(encoded, &mut out[..least]),
+            Compression::Deflate => deflate::decode(encoded, out, least),
+            Compression::PackBits => packbits::decode(encoded, &mut out[..least]),
+            Compression::Zstd => zstd::decode(encoded, out, least),
+            other => Err(Error::new(Kind::Internal, format!("{} data", other.name()))),
+        }
     }
 
     fn decode_jpeg(&self, segment: &Segment, encoded: &[u8], raster: &Raster, target: &mut Target<'_>) -> Result<()> {

@@ -8,8 +8,11 @@ use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
 use crate::io::Watch;
 
-/// Encoded blocks may be this much larger than one and a half times their samples (tables, headers).
-pub(super) const SLACK: u64 = 64 << 10;
+/// Encoded blocks may be this much larger than one and a half times their samples: JPEG has tables and headers.
+pub(super) fn slack(compression: Compression) -> u64 {
+    if compression == Compression::Jpeg { 64 << 10 } else { 1 << 10 }
+}
+
 /// Blocks this close together are read in one go.
 const GAP: u64 = 4 << 10;
 
@@ -47,7 +50,9 @@ impl Page {
             return Err(Error::new(Kind::Internal, format!("no unit {ty}, {tx} of sample {sample}")));
         }
         watch.check()?;
-        let needed = self.cost(ty, tx).decoded.max(self.layout.row_bytes());
+        let whole = self.layout.compression != Compression::None && !self.layout.bands;
+        let stored_rows = if whole { self.layout.block.y } else { 1 };
+        let needed = self.cost(ty, tx).decoded.max(self.layout.row_bytes().saturating_mul(stored_rows));
         if needed > self.unit_bytes.max(1 << 20) {
             let mebibytes = needed.div_ceil(1 << 20);
             return Err(Error::over_limit(format!(
@@ -119,7 +124,7 @@ impl Page {
         }
         if !direct {
             // An encoded block has little reason to be larger than its samples; a made-up length must not be believed.
-            let most = block.saturating_add(block / 2).saturating_add(SLACK);
+            let most = block.saturating_add(block / 2).saturating_add(slack(self.layout.compression));
             return Ok(Some((offset, count.min(most))));
         }
         let (start, end) = (segment.rows.start * row, segment.rows.end * row);

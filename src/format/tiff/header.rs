@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use super::cursors::FileKey;
 use super::ifd::Ifd;
-use super::stream::Cursors;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::sync::Arc;
@@ -19,8 +19,8 @@ pub struct TiffFile {
     pub big: bool,
     /// Offset of the first directory.
     pub first_ifd: u64,
-    /// Decoders that stopped in the middle of a large strip.
-    pub(super) cursors: Arc<Cursors>,
+    /// Finds the decoders that rest inside its large strips.
+    pub(super) key: Arc<FileKey>,
 }
 
 impl TiffFile {
@@ -35,8 +35,7 @@ impl TiffFile {
             Some(b"MM") => false,
             _ => return Err(Error::malformed("neither II nor MM at the beginning").at("header")),
         };
-        let mut tiff =
-            TiffFile { file, little_endian, big: false, first_ifd: 0, cursors: Arc::new(Cursors::default()) };
+        let mut tiff = TiffFile { file, little_endian, big: false, first_ifd: 0, key: Arc::new(FileKey::new()) };
         let short = || Error::truncated("the file ends in its header");
         match head.get(2..4).map(|b| tiff.number(b)).ok_or_else(short)? {
             42 => tiff.first_ifd = tiff.number(head.get(4..8).ok_or_else(short)?),

@@ -1,5 +1,6 @@
 //! TIFF and its dialects.
 
+mod cursors;
 mod decode;
 mod fetch;
 mod files;

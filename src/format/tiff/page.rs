@@ -175,7 +175,8 @@ impl Page {
                 // Its coefficients, 16 bits each, and the stream with its tables.
                 block = block.saturating_mul(5);
             }
-            stored.saturating_add(stored / 2).saturating_add(block).saturating_add(super::fetch::SLACK)
+            let slack = super::fetch::slack(layout.compression) * rows.div_ceil(layout.block.y);
+            stored.saturating_add(stored / 2).saturating_add(block).saturating_add(slack)
         };
         UnitCost { decoded, scratch }
     }

@@ -1,17 +1,17 @@
-//! Bands of rows out of strips too large to hold: decoders that stop between bands and go on later.
+//! Bands of rows out of blocks too large to hold.
 
 use std::io::{BufRead, Read};
 
+use super::cursors::{Encoding, Turn};
 use super::fetch::Segment;
-use super::header::TiffFile;
 use super::page::Page;
 use super::tags::Compression;
 use crate::codec::raster::Target;
 use crate::codec::{bits, deflate, lzw, packbits, zstd};
 use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
-use crate::io::Watch;
-use crate::sync::{Mutex, lock};
+use crate::io::{ReadAt, Watch};
+use crate::sync::Arc;
 
 /// Memory that a live decoder may hold beside its band, by compression.
 pub(super) fn state_bytes(compression: Compression, unit_bytes: u64) -> u64 {
@@ -20,6 +20,7 @@ pub(super) fn state_bytes(compression: Compression, unit_bytes: u64) -> u64 {
         _ => 512 << 10,
     }
 }
+
 /// A window may be as large as a unit, within reason.
 fn zstd_window(unit_bytes: u64) -> u64 {
     unit_bytes.clamp(zstd::USUAL_WINDOW, zstd::MAX_WINDOW)
@@ -27,46 +28,6 @@ fn zstd_window(unit_bytes: u64) -> u64 {
 
 /// Encoded bytes read at once.
 const READ_BYTES: u64 = 128 << 10;
-/// Memory of the decoders kept alive for a file.
-const KEPT_BYTES: u64 = 10 << 20;
-/// Their number.
-const KEPT: usize = 4;
-
-/// Decoders that stopped inside a block, the latest used last.
-#[derive(Default)]
-pub(super) struct Cursors(Mutex<Vec<Cursor>>);
-
-struct Cursor {
-    /// Offset of the block in the file: tells blocks of all pages apart.
-    block: u64,
-    /// Next row that comes out.
-    row: u64,
-    decoder: Box<dyn Read + Send>,
-    /// Memory it may hold.
-    bytes: u64,
-}
-
-impl Cursors {
-    /// Takes out the decoder of `block` that is closest before `row`.
-    fn take(&self, block: u64, row: u64) -> Option<Cursor> {
-        let mut kept = lock(&self.0);
-        let fits = kept.iter().enumerate().filter(|(_, c)| c.block == block && c.row <= row);
-        let (best, _) = fits.max_by_key(|(_, c)| c.row)?;
-        Some(kept.remove(best))
-    }
-
-    fn put(&self, cursor: Cursor) {
-        let mut kept = lock(&self.0);
-        kept.retain(|c| (c.block, c.row) != (cursor.block, cursor.row));
-        while kept.len() >= KEPT || kept.iter().map(|c| c.bytes).sum::<u64>() + cursor.bytes > KEPT_BYTES {
-            if kept.is_empty() {
-                break;
-            }
-            kept.remove(0);
-        }
-        kept.push(cursor);
-    }
-}
 
 impl Page {
     /// Decodes a band of rows.
@@ -98,55 +59,46 @@ impl Page {
     fn stream_rows(
         &self,
         segment: &Segment,
-        (offset, count): (u64, u64),
+        (offset, length): (u64, u64),
         row_bytes: usize,
         raw: &mut Vec<u8>,
         watch: &Watch,
     ) -> Result<()> {
-        let cursors = &self.file.cursors;
-        let mut cursor = match cursors.take(offset, segment.rows.start) {
-            Some(cursor) => cursor,
-            None => Cursor {
-                block: offset,
-                row: 0,
-                decoder: self.decoder(offset, count)?,
-                bytes: state_bytes(self.layout.compression, self.unit_bytes),
-            },
+        let stream = Encoding {
+            offset,
+            length,
+            compression: self.layout.compression,
+            reversed: self.layout.reversed_bits,
+            row_bytes,
         };
-        let fill = |decoder: &mut dyn Read, raw: &mut [u8]| {
-            for piece in raw.chunks_mut(READ_BYTES as usize) {
-                watch.check()?;
-                decoder
-                    .read_exact(piece)
-                    .map_err(|e| crate::codec::stream_error(&e, self.layout.compression.name()))?;
-                watch.tick();
-            }
-            Ok::<_, Error>(())
+        let turn = Turn::wait(self.file.key.block(stream), segment.rows.start, watch)?;
+        let mut cursor = match turn.resume(segment.rows.start) {
+            Some(cursor) => cursor,
+            None => turn.begin(self.decoder(stream)?, state_bytes(stream.compression, self.unit_bytes)),
         };
         raw.clear();
-        raw.resize(row_bytes, 0);
-        while cursor.row < segment.rows.start {
-            fill(&mut cursor.decoder, raw)?;
-            cursor.row += 1;
-        }
         raw.resize((segment.rows.end - segment.rows.start) as usize * row_bytes, 0);
-        fill(&mut cursor.decoder, raw)?;
-        cursor.row = segment.rows.end;
-        cursors.put(cursor);
-        Ok(())
+        match cursor.read(segment.rows.start, raw, watch) {
+            Err(e) if e.kind() != Kind::Interrupted => Err(e),
+            // Whoever comes next goes on where this one stopped.
+            done => {
+                turn.end(cursor);
+                done
+            }
+        }
     }
 
-    fn decoder(&self, offset: u64, count: u64) -> Result<Box<dyn Read + Send>> {
-        let end = offset.saturating_add(count).min(self.file.file.len());
+    fn decoder(&self, stream: Encoding) -> Result<Box<dyn Read + Send>> {
+        let end = stream.offset.saturating_add(stream.length).min(self.file.file.len());
         let input = Input {
-            file: self.file.clone(),
-            at: offset,
+            file: Arc::clone(&self.file.file),
+            at: stream.offset,
             end,
-            reversed: self.layout.reversed_bits,
+            reversed: stream.reversed,
             buf: Vec::new(),
             used: 0,
         };
-        Ok(match self.layout.compression {
+        Ok(match stream.compression {
             Compression::Deflate => Box::new(deflate::reader(input)),
             Compression::Lzw => Box::new(lzw::reader(input)),
             Compression::PackBits => Box::new(packbits::reader(input)),
@@ -158,7 +110,7 @@ impl Page {
 
 /// The encoded bytes of a block, read in pieces.
 struct Input {
-    file: TiffFile,
+    file: Arc<dyn ReadAt>,
     at: u64,
     end: u64,
     reversed: bool,
@@ -172,7 +124,7 @@ impl BufRead for Input {
             let size = (self.end - self.at).min(READ_BYTES);
             self.buf.resize(size as usize, 0);
             self.used = 0;
-            if let Err(e) = self.file.file.read_exact_at(self.at, &mut self.buf) {
+            if let Err(e) = self.file.read_exact_at(self.at, &mut self.buf) {
                 self.buf.clear();
                 return Err(std::io::Error::other(e));
             }
