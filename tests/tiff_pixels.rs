@@ -232,3 +232,48 @@ fn pages_equal_another_decoder() {
     println!("{compared} pages compared");
     assert!(compared > 100);
 }
+
+/// Good files with some bytes changed or their end missing: never a panic, whatever the outcome.
+/// FUZARR_ROUNDS sets how many copies of each are tried.
+#[test]
+fn damaged_copies_are_harmless() {
+    let Some(corpus) = corpus() else { return };
+    let rounds = std::env::var("FUZARR_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below.max(1) as u64) as usize
+    };
+    for entry in manifest(&corpus)["files"].as_array().unwrap() {
+        let (path, format) = (entry["path"].as_str().unwrap(), entry["format"].as_str().unwrap());
+        if !["TIFF", "OME-TIFF", "ImageJ"].contains(&format) || entry["bytes"].as_u64() > Some(100_000) {
+            continue;
+        }
+        let good = fs::read(corpus.join(path)).unwrap();
+        for round in 0..rounds {
+            let mut data = good.clone();
+            if round % 4 == 3 {
+                data.truncate(random(good.len()));
+            }
+            for _ in 0..1 + random(8) {
+                // Every other change hits the ends, where directories lie.
+                let at = if random(2) == 0 { random(data.len()) } else { random(data.len().min(512)) };
+                let at = if random(2) == 0 { at } else { data.len().saturating_sub(1 + at) };
+                if let Some(byte) = data.get_mut(at) {
+                    *byte = if random(4) == 0 { 0xff } else { random(256) as u8 };
+                }
+            }
+            let start = Instant::now();
+            for limits in [Limits::default(), tiny(), Limits { palette_rgb: true, ..Limits::default() }] {
+                let Ok(pages) = pages(data.clone(), &limits) else { continue };
+                for page in pages.iter().flatten().take(10) {
+                    let _ = (page.description(1 << 20), page.colormap(), page.resolution(), page.date_time());
+                    some_units(page, &limits);
+                }
+            }
+            assert!(start.elapsed() < Duration::from_secs(4), "{path}, round {round}: {:?}", start.elapsed());
+        }
+    }
+}

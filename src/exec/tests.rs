@@ -16,11 +16,7 @@ use crate::sync::{AtomicU64, Ordering};
 const MIB: u64 = 1 << 20;
 
 fn engine(cache: u64, deadline_ms: u64) -> Arc<Engine> {
-    Engine::start(&EngineOptions {
-        cache_size: cache,
-        threads: 2,
-        deadline: Duration::from_millis(deadline_ms),
-    })
+    Engine::start(&EngineOptions { cache_size: cache, threads: 2, deadline: Duration::from_millis(deadline_ms) })
 }
 
 fn lane(name: &str) -> LaneKey {
@@ -389,8 +385,7 @@ fn metadata_never_waits_behind_pixels() {
     source.hook = Some(Box::new(|_| Ok(std::thread::sleep(Duration::from_millis(100)))));
     let image = Arc::new(source).open(&look, Damaged::Error);
     let engine = engine(64 * MIB, 10_000);
-    let waits: Vec<_> =
-        (0..14).map(|y| asked(&engine, &lane("a"), &image, chunk(0, y, 0), 0..64 * 64 * 2)).collect();
+    let waits: Vec<_> = (0..14).map(|y| asked(&engine, &lane("a"), &image, chunk(0, y, 0), 0..64 * 64 * 2)).collect();
     let started = Instant::now();
     for _ in 0..20 {
         let (send, receive) = bounded(1);

@@ -23,12 +23,8 @@ pub(super) struct Cascade {
 impl Cascade {
     /// For an area of `rows` rows, to be reduced `steps` times.
     pub(super) fn new(dtype: Dtype, rows: u64, steps: u32) -> Self {
-        let stage = |s: u32| Stage {
-            rows: rows.div_ceil(1 << s),
-            seen: 0,
-            upper: LineBuf::default(),
-            out: LineBuf::default(),
-        };
+        let stage =
+            |s: u32| Stage { rows: rows.div_ceil(1 << s), seen: 0, upper: LineBuf::default(), out: LineBuf::default() };
         Cascade { dtype, stages: (0..=steps).map(stage).collect() }
     }
 

@@ -37,9 +37,8 @@ fn source(i: u64, from: u64, to: u64) -> u64 {
 /// The pixels of `made` whose source lies in `within`.
 fn made_from(made: &Range<u64>, within: Range<u64>, from: u64, to: u64) -> Range<u64> {
     // The first i with floor(i * from / to) >= edge is ceil(edge * to / from).
-    let first = |edge: u64| {
-        u64::try_from((u128::from(edge) * u128::from(to)).div_ceil(u128::from(from))).unwrap_or(u64::MAX)
-    };
+    let first =
+        |edge: u64| u64::try_from((u128::from(edge) * u128::from(to)).div_ceil(u128::from(from))).unwrap_or(u64::MAX);
     let start = first(within.start).max(made.start);
     start..first(within.end).min(made.end).max(start)
 }
@@ -54,8 +53,7 @@ impl Nearest {
         let rows = target.id.y * chunk.0..((target.id.y + 1) * chunk.0).min(shape.y);
         let columns = target.columns.start * chunk.1..(target.columns.end * chunk.1).min(shape.x);
         let size = series.dtype.size();
-        let keep =
-            Keep::new(target.id.level, chunk, size, series.samples, target.columns.clone(), rows.clone());
+        let keep = Keep::new(target.id.level, chunk, size, series.samples, target.columns.clone(), rows.clone());
         let level = series.levels[0];
         let mut nearest = Nearest {
             size,
@@ -157,9 +155,7 @@ impl Nearest {
                         let at = usize::try_from((sample * height + from) * width + at).unwrap_or(usize::MAX);
                         let at = at.saturating_mul(size);
                         let pixel = at.checked_add(size).and_then(|end| all.get(at..end));
-                        to.copy_from_slice(
-                            pixel.ok_or_else(|| Error::new(Kind::Internal, "a unit is too short"))?,
-                        );
+                        to.copy_from_slice(pixel.ok_or_else(|| Error::new(Kind::Internal, "a unit is too short"))?);
                     }
                 }
                 self.keep.write(sample as usize, y, columns.start, Line { bytes: &line, valid: &valid });

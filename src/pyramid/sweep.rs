@@ -105,7 +105,8 @@ impl Sweep {
             Base::Chunks(finer) => (finer, TileSize { y: chunk.0, x: chunk.1 }, 1),
         };
         let steps = level.checked_sub(base_level).filter(|s| (1..64).contains(s));
-        let steps = steps.ok_or_else(|| Error::new(Kind::Internal, format!("no way from {base:?} to level {level}")))?;
+        let steps =
+            steps.ok_or_else(|| Error::new(Kind::Internal, format!("no way from {base:?} to level {level}")))?;
         let shape = |l: u32| pyramid.levels[l as usize].shape;
         let plane = (shape(base_level).y, shape(base_level).x);
         let end = ((target.id.y + 1) * chunk.0).min(shape(level).y);

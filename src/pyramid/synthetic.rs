@@ -69,7 +69,8 @@ fn noise(seed: u64, n: usize) -> Vec<u8> {
 /// Samples that are numbers: float noise would be mostly NaN.
 fn samples(dtype: Dtype, seed: u64, n: usize) -> Vec<u8> {
     let raw = noise(seed, n * dtype.size());
-    let real = |at: usize| f64::from(i32::from_le_bytes([raw[at], raw[at + 1], raw[at * 7 % (n + 1)], 0])) / 1024.0 - 77.0;
+    let real =
+        |at: usize| f64::from(i32::from_le_bytes([raw[at], raw[at + 1], raw[at * 7 % (n + 1)], 0])) / 1024.0 - 77.0;
     match dtype {
         Dtype::F16 => (0..n).flat_map(|i| half::f16::from_f64(real(i)).to_le_bytes()).collect(),
         Dtype::F32 => (0..n).flat_map(|i| (real(i) as f32).to_le_bytes()).collect(),
@@ -166,14 +167,12 @@ impl Synthetic {
         let l = pyramid.levels[level];
         let (h, w) = (l.shape.y, l.shape.x);
         match l.origin {
-            Origin::Stored(stored) => (0..h)
-                .map(|y| (0..w).map(|x| self.pixel(stored as usize, id, y, x)).collect())
-                .collect(),
+            Origin::Stored(stored) => {
+                (0..h).map(|y| (0..w).map(|x| self.pixel(stored as usize, id, y, x)).collect()).collect()
+            }
             Origin::Synthesized if self.series[0].reduction == Reduction::Nearest => {
                 let full = self.series[0].shape();
-                (0..h)
-                    .map(|y| (0..w).map(|x| self.pixel(0, id, y * full.y / h, x * full.x / w)).collect())
-                    .collect()
+                (0..h).map(|y| (0..w).map(|x| self.pixel(0, id, y * full.y / h, x * full.x / w)).collect()).collect()
             }
             Origin::Synthesized => {
                 let finer = self.plane(image, id, level - 1);

@@ -1,6 +1,5 @@
 //! What a directory says about its pixels, checked, and the units they are read in.
 
-use super::header::TiffFile;
 use super::ifd::Ifd;
 use super::tags::{Compression, compression_name, photometric, tag};
 use crate::codec::raster::{Number, Predictor, dtype};
@@ -59,8 +58,7 @@ impl Layout {
     ///
     /// # Errors
     /// `Malformed` for contradictions, `Unsupported` for what is not read.
-    pub fn parse(file: &TiffFile, ifd: &Ifd, limits: &Limits) -> Result<Self> {
-        let _ = file;
+    pub fn parse(ifd: &Ifd, limits: &Limits) -> Result<Self> {
         let (width, height) = size(ifd)?;
         let samples = ifd.u64(tag::SAMPLES_PER_PIXEL)?.unwrap_or(1);
         if samples == 0 {

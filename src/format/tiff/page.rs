@@ -56,7 +56,7 @@ impl Page {
     }
 
     fn build(file: &TiffFile, ifd: Ifd, limits: &Limits) -> Result<Self> {
-        let layout = Layout::parse(file, &ifd, limits)?;
+        let layout = Layout::parse(&ifd, limits)?;
         let table = |first, second| match ifd.table(first)? {
             Some(table) => Ok(Some(table)),
             None => ifd.table(second),
