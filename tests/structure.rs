@@ -332,3 +332,47 @@ fn imagej_stacks_beyond_four_gibibytes_have_one_directory() {
         assert_eq!(read(source.as_ref(), id(t, g, z)).unwrap().unwrap(), [(plane % 251) as u8; 48], "plane {plane}");
     }
 }
+
+#[test]
+fn damaged_files_never_panic() {
+    let xml = ome("", "SizeZ='2' SizeC='2' SizeT='1'", "<Channel Name='a'/><TiffData IFD='0' PlaneCount='4'/>");
+    let stack = "ImageJ=1.53\nimages=4\nchannels=2\nslices=2\nunit=\\u00B5m\nspacing=2\n";
+    let reduced = PageSpec { reduced: true, ..page(4, 3, 9) };
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    for text in [xml.as_str(), stack, ""] {
+        let good =
+            tiff(&[described(page(8, 6, 1), text), reduced.clone(), page(8, 6, 2), page(8, 6, 3), page(8, 6, 4)]);
+        for round in 0..3000 {
+            let mut bytes = good.clone();
+            if round % 4 == 0 {
+                bytes.truncate(next(good.len()));
+            }
+            for _ in 0..1 + next(4) {
+                let at = next(bytes.len().max(1));
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = [0, 1, 0x7F, 0xFF, next(256) as u8][next(5)];
+                }
+            }
+            let directory = Directory::default();
+            directory.put("a.ome.tif", bytes);
+            let Ok(source) = directory.open("a.ome.tif") else { continue };
+            for (series, s) in (0..).zip(source.series()) {
+                let shape = s.shape();
+                for (t, z) in [(0, 0), (shape.t - 1, shape.z - 1)] {
+                    for level in 0..s.levels.len() as u32 {
+                        let last = TileId { series, level, ..id(t, shape.c / s.samples - 1, z) };
+                        if let Ok(Some(unit)) = read(source.as_ref(), last) {
+                            assert_eq!(unit.len() as u64, source.cost(last).decoded);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

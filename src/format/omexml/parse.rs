@@ -13,8 +13,8 @@ use crate::model::{Quantity, Rgb, Unit};
 const MAX_DEPTH: usize = 128;
 /// Longest text that is kept of one element.
 const MAX_TEXT: usize = 1 << 20;
-/// Most images, channels or files of one document.
-const MAX_ITEMS: usize = 1 << 20;
+/// Most bytes that the parsed document may hold: a short element can stand for a large structure.
+const MAX_HELD: usize = 64 << 20;
 
 /// Does a text look like OME-XML? Only its beginning is asked.
 pub fn looks_like(bytes: &[u8]) -> bool {
@@ -101,6 +101,8 @@ struct Parser {
     /// `LogicalChannel`s of the image at hand: they may come before its `Pixels`.
     logical: Vec<Channel>,
     components: u64,
+    /// Bytes kept so far.
+    held: usize,
     known_files: HashMap<FileRef, u32>,
     seen_root: bool,
 }
@@ -171,6 +173,7 @@ impl Parser {
             }
             Some(Tag::TiffData) => {
                 let element = self.tiff_data;
+                self.hold(size_of::<TiffData>())?;
                 if let Some(pixels) = self.pixels() {
                     pixels.tiff_data.push(element);
                 }
@@ -194,6 +197,14 @@ impl Parser {
             return Err(Error::over_limit(format!("text of one element exceeds {MAX_TEXT} bytes")));
         }
         self.text.push_str(text);
+        self.hold(text.len())
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<()> {
+        self.held = self.held.saturating_add(bytes);
+        if self.held > MAX_HELD {
+            return Err(Error::over_limit(format!("OME-XML that takes more than {MAX_HELD} bytes")));
+        }
         Ok(())
     }
 
@@ -221,9 +232,8 @@ impl Parser {
         if let Some(known) = self.known_files.get(&file) {
             return Ok(*known);
         }
-        if self.ome.files.len() >= MAX_ITEMS {
-            return Err(Error::over_limit(format!("more than {MAX_ITEMS} files")));
-        }
+        // Once in the list and once in the map.
+        self.hold(2 * (size_of::<FileRef>() + file.uuid.len() + file.name.as_ref().map_or(0, String::len)))?;
         let index = u32::try_from(self.ome.files.len()).unwrap_or(TiffData::NONE);
         self.ome.files.push(file.clone());
         self.known_files.insert(file, index);
@@ -246,20 +256,16 @@ impl Parser {
     }
 
     fn image(&mut self, e: &BytesStart<'_>) -> Result<Tag> {
-        if self.ome.images.len() >= MAX_ITEMS {
-            return Err(Error::over_limit(format!("more than {MAX_ITEMS} images")));
-        }
         self.logical.clear();
         let name = attributes(e)?.take("Name").unwrap_or_default();
+        self.hold(size_of::<Image>() + name.len())?;
         self.ome.images.push(Image { name, ..Image::default() });
         Ok(Tag::Image)
     }
 
     fn logical_channel(&mut self, e: &BytesStart<'_>) -> Result<Tag> {
         let channel = channel(attributes(e)?)?;
-        if self.logical.len() >= MAX_ITEMS {
-            return Err(Error::over_limit(format!("more than {MAX_ITEMS} channels")));
-        }
+        self.hold(channel_bytes(&channel))?;
         self.components = 0;
         self.logical.push(channel);
         Ok(Tag::LogicalChannel)
@@ -297,10 +303,8 @@ impl Parser {
 
     fn channel(&mut self, e: &BytesStart<'_>) -> Result<Tag> {
         let channel = channel(attributes(e)?)?;
+        self.hold(channel_bytes(&channel))?;
         if let Some(pixels) = self.pixels() {
-            if pixels.channels.len() >= MAX_ITEMS {
-                return Err(Error::over_limit(format!("more than {MAX_ITEMS} channels")));
-            }
             pixels.channels.push(channel);
         }
         Ok(Tag::Channel)
@@ -432,6 +436,11 @@ impl Attributes {
         // Rounded to a millionth, so that 0.488 micrometres are 488 nanometres.
         Some((value * factor * 1e6).round() / 1e6).filter(|v| *v > 0.0)
     }
+}
+
+fn channel_bytes(channel: &Channel) -> usize {
+    let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
+    size_of::<Channel>() + text(&channel.name) + text(&channel.fluor)
 }
 
 fn channel(mut a: Attributes) -> Result<Channel> {

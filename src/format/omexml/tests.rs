@@ -94,6 +94,14 @@ fn depth_is_bounded() {
 }
 
 #[test]
+fn many_small_elements_do_not_become_much_memory() {
+    let xml = format!("<OME>{}</OME>", "<Image/>".repeat(2_000_000));
+    assert_eq!(parse(xml.as_bytes()).unwrap_err().kind(), Kind::OverLimit);
+    let body = "<TiffData IFD='1'/>".repeat(1_000_000);
+    assert_eq!(pixels(&image(&format!("<Pixels>{body}</Pixels>"))).tiff_data.len(), 1_000_000);
+}
+
+#[test]
 fn broken_sizes_and_orders_are_errors() {
     for pixels in ["SizeX='forty'", "SizeX='0'", "SizeT='99999999999999999999'", "DimensionOrder='XYQZT'", "SizeZ='-1'"]
     {

@@ -6,7 +6,7 @@ use super::files::{Files, Indexed, safe_name};
 use super::page::Page;
 use super::planes::{Run, total};
 use super::series::{Templates, about_content, add_levels, plan, reduced_after, sample_channels, series, warn};
-use super::source::{PageCache, Plan, TiffSource};
+use super::source::{PageCache, Plan, TiffSource, plan_bytes, series_bytes};
 use crate::error::{Error, Kind, Result};
 use crate::format::omexml::{self, FileRef, Ome, Pixels, TiffData};
 use crate::format::{Limits, Place};
@@ -126,13 +126,17 @@ impl<'a> Dataset<'a> {
     pub fn assemble(mut self) -> Result<TiffSource> {
         let images = std::mem::take(&mut self.ome.images);
         let mut series: Vec<Option<(Series, Plan)>> = Vec::with_capacity(images.len());
-        let mut consumed = 0;
+        let (mut consumed, mut held) = (0, 0);
         for (number, image) in images.iter().enumerate() {
             let Some(pixels) = &image.pixels else {
                 warn(&mut self.warnings, format!("image {number} has no Pixels"));
                 continue;
             };
             let one = self.image(pixels, consumed).map_err(|e| e.at(format!("image {number}")))?;
+            held += one.as_ref().map_or(64, |(s, p, _)| series_bytes(s) as u64 + plan_bytes(p));
+            if held > self.limits.index_bytes {
+                return Err(Error::over_limit(format!("{number} images take {held} bytes of structure")));
+            }
             if pixels.tiff_data.is_empty() {
                 consumed += one.as_ref().map_or(0, |(_, _, planes)| *planes);
             }

@@ -66,7 +66,7 @@ pub(super) fn series(page: &Page, sizes: (u64, u64, u64), warnings: &mut Vec<Str
 }
 
 /// More channels are not credible, and each has a name and a contrast window of its own.
-const MAX_CHANNELS: u64 = 1 << 20;
+const MAX_CHANNELS: u64 = 1 << 16;
 
 fn level(layout: &Layout, page: &Page, shape: Shape) -> Level {
     Level {

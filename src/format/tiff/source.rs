@@ -230,7 +230,8 @@ impl ImageSource for TiffSource {
     }
 }
 
-fn series_bytes(series: &Series) -> usize {
+/// Bytes held by a series.
+pub(super) fn series_bytes(series: &Series) -> usize {
     let text = |t: &Option<String>| t.as_ref().map_or(0, String::capacity);
     let channels: usize = series.channels.iter().map(|c| text(&c.name) + text(&c.fluor)).sum();
     let map = series.colormap.as_ref().map_or(0, |m| 6 * m.red.len());
@@ -244,7 +245,8 @@ fn series_bytes(series: &Series) -> usize {
         + map
 }
 
-fn plan_bytes(plan: &Plan) -> u64 {
+/// Bytes held by a plan; templates are shared and counted by the pages kept.
+pub(super) fn plan_bytes(plan: &Plan) -> u64 {
     let own = |l: &LevelPlan| if let LevelAt::Own(p) = &l.at { p.heap_bytes() } else { 0 };
     let levels: u64 = plan.levels.iter().map(|l| own(l) + 256).sum();
     plan.planes.heap_bytes() + levels + size_of::<Plan>() as u64
