@@ -88,7 +88,7 @@ impl Engine {
         lane: &LaneKey,
         class: Class,
         reader: Reader,
-        job: impl FnOnce(&Watch) -> Result<T> + Send + 'static,
+        job: impl FnOnce(&Arc<Watch>) -> Result<T> + Send + 'static,
         done: impl FnOnce(Result<T>) + Send + 'static,
     ) {
         let done: Box<dyn FnOnce(Result<T>) + Send> = Box::new(done);

@@ -1,1 +1,7 @@
-//! The only user of `fuser`.
+//! The kernel's side: the only part that knows `fuser`. Thin, so that everything else is tested without a kernel.
+
+mod adapter;
+mod mount;
+mod reply;
+
+pub use mount::serve;

@@ -1,0 +1,115 @@
+//! Ids and attributes of the nodes inside an image directory.
+
+use super::images::Parsed;
+use super::node::{ImageNode, Node};
+use super::{Attr, Core};
+use crate::error::{Error, Kind, Result};
+use crate::sync::{Arc, lock};
+use crate::tree::{ArrayNodes, Facts, Place, Rights, Virtual};
+use crate::zarr::View;
+
+fn missing() -> Error {
+    Error::new(Kind::NotFound, "no such node")
+}
+
+impl Parsed {
+    /// The array that a node lies in.
+    pub fn array(&self, view: View, node: Virtual) -> Result<Option<ArrayNodes>> {
+        match node.place() {
+            Place::Array(s, l) => self.shown.array(view, &self.image, s, l).map(Some).ok_or_else(missing),
+            _ => Ok(None),
+        }
+    }
+
+    /// Who may read a chunk: those of the file that stores its plane.
+    fn chunk_facts(&self, node: &ImageNode, array: &ArrayNodes, chunk: u64) -> (Rights, Facts) {
+        if self.members.len() <= 1 {
+            return (node.facts.rights, node.facts);
+        }
+        let id = array.chunk(chunk);
+        let samples = self.image.source.series().get(id.series as usize).map_or(1, |s| s.samples.max(1));
+        match self.image.source.plane_member(id.series, id.t, id.c / samples, id.z) {
+            Ok(None) => (node.facts.rights, node.facts),
+            Ok(Some(member)) => match self.members.get(member as usize) {
+                Some(facts) => (facts.rights, *facts),
+                None => (self.all, node.facts),
+            },
+            // It cannot be read, whoever asks.
+            Err(_) => (self.all, node.facts),
+        }
+    }
+}
+
+impl Core {
+    /// The id of a node inside an image; `look_up` counts a reference of the kernel.
+    pub(super) fn inside_id(
+        &self,
+        node: &Arc<ImageNode>,
+        array: Option<ArrayNodes>,
+        inside: Virtual,
+        look_up: bool,
+    ) -> Result<u64> {
+        let place = inside.place();
+        let slot = array.as_ref().and_then(|a| a.slot(inside)).or_else(|| inside.slot()).ok_or_else(missing)?;
+        let (identity, count) = node.block(place, array.as_ref());
+        let mut nodes = lock(&self.nodes);
+        let base = if look_up {
+            let made = || match (place, array) {
+                (Place::Series(s), _) => Node::Series(Arc::clone(node), s),
+                (Place::Array(..), Some(array)) => Node::Array(Arc::clone(node), array),
+                _ => Node::Image(Arc::clone(node)),
+            };
+            nodes.look_up(identity, count, made)?.0
+        } else {
+            nodes.peek(identity, count)?
+        };
+        let (_, salted) = nodes.counts();
+        drop(nodes);
+        self.note_salted(salted);
+        Ok(base + slot)
+    }
+
+    /// Attributes of a node inside an image (its own directory included).
+    pub(super) fn inside_attr(&self, node: &Arc<ImageNode>, parsed: &Parsed, inside: Virtual, id: u64) -> Result<Attr> {
+        let facts = &node.facts;
+        if inside == Virtual::Root {
+            return Ok(image_attr(node, id));
+        }
+        if inside.is_directory() {
+            let below = parsed.shown.directories(node.view, &parsed.image, inside);
+            let nlink = u32::try_from(below.saturating_add(2)).unwrap_or(1);
+            return Ok(Attr::directory(id, facts.rights, facts, nlink));
+        }
+        if let Virtual::Chunk(_, _, chunk) = inside {
+            let array = parsed.array(node.view, inside)?.ok_or_else(missing)?;
+            let (rights, facts) = parsed.chunk_facts(node, &array, chunk);
+            return Ok(Attr::file(id, rights, &facts, array.layout.chunk_bytes));
+        }
+        let size = self.document_size(node, parsed, inside)?;
+        Ok(Attr::file(id, Rights { uid: facts.rights.uid, gid: facts.rights.gid, ..parsed.all }, facts, size))
+    }
+
+    /// Which member a chunk needs, with what was seen of it when the image was opened; `None` if it is the image's own file.
+    pub(super) fn chunk_member(
+        &self,
+        node: &ImageNode,
+        parsed: &Parsed,
+        inside: Virtual,
+    ) -> Result<Option<(std::path::PathBuf, Facts)>> {
+        let (Virtual::Chunk(_, _, chunk), true) = (inside, parsed.members.len() > 1) else { return Ok(None) };
+        let array = parsed.array(node.view, inside)?.ok_or_else(missing)?;
+        let id = array.chunk(chunk);
+        let samples = parsed.image.source.series().get(id.series as usize).map_or(1, |s| s.samples.max(1));
+        let Ok(Some(member)) = parsed.image.source.plane_member(id.series, id.t, id.c / samples, id.z) else {
+            return Ok(None);
+        };
+        let path = parsed.image.source.members().get(member as usize).map(|m| m.path.clone());
+        Ok(path.filter(|p| *p != node.file).zip(parsed.members.get(member as usize).copied()))
+    }
+}
+
+/// Attributes of an image directory, which need nothing but a look at its file. What it holds is not known, so its links
+/// are not counted.
+pub(super) fn image_attr(node: &ImageNode, id: u64) -> Attr {
+    Attr::directory(id, node.facts.rights, &node.facts, 1)
+}

@@ -1,0 +1,130 @@
+//! What the kernel refers to: entries of the source tree, and nodes inside image directories.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::exec::LaneKey;
+use crate::io::Fingerprint;
+use crate::sync::Arc;
+use crate::tree::{ArrayNodes, EntryKind, Facts, IMAGE_NODES, Identity, Place, Rights, SERIES_NODES, Virtual};
+use crate::zarr::View;
+
+/// An entry of the source shown as it is.
+pub(super) struct Mirror {
+    pub path: PathBuf,
+    pub kind: EntryKind,
+    /// The state of anything but a directory.
+    pub print: Option<Fingerprint>,
+}
+
+/// The directory of an image in one view, at one state of its file.
+pub(super) struct ImageNode {
+    /// The image file beneath SOURCE, named without links.
+    pub file: PathBuf,
+    /// The entry that made it an image: the file, or a link to it.
+    pub listed: PathBuf,
+    /// The same image in every view and under every name: the key of what was parsed and cached.
+    pub key: u64,
+    pub identity: Identity,
+    pub view: View,
+    /// What documents call the image.
+    pub name: String,
+    pub facts: Facts,
+    pub lane: LaneKey,
+}
+
+/// A block of node ids.
+pub(super) enum Node {
+    Mirror(Arc<Mirror>),
+    Image(Arc<ImageNode>),
+    Series(Arc<ImageNode>, u32),
+    Array(Arc<ImageNode>, ArrayNodes),
+}
+
+/// One node.
+#[derive(Clone)]
+pub(super) enum At {
+    Mirror(Arc<Mirror>),
+    Inside(Arc<ImageNode>, Virtual),
+}
+
+impl At {
+    pub fn root() -> Self {
+        At::Mirror(Arc::new(Mirror { path: PathBuf::new(), kind: EntryKind::Directory, print: None }))
+    }
+}
+
+impl Node {
+    /// The node at a place in the block.
+    pub fn at(&self, slot: u64) -> Option<At> {
+        let inside = |image: &Arc<ImageNode>, node| At::Inside(Arc::clone(image), node);
+        match self {
+            Node::Mirror(mirror) => (slot == 0).then(|| At::Mirror(Arc::clone(mirror))),
+            Node::Image(image) => Virtual::at_slot(Place::Image, slot).map(|n| inside(image, n)),
+            Node::Series(image, series) => Virtual::at_slot(Place::Series(*series), slot).map(|n| inside(image, n)),
+            Node::Array(image, array) => array.at_slot(slot).map(|n| inside(image, n)),
+        }
+    }
+}
+
+fn print_bytes(print: &Fingerprint) -> [u8; 40] {
+    let mut bytes = [0; 40];
+    bytes[..8].copy_from_slice(&print.dev.to_le_bytes());
+    bytes[8..16].copy_from_slice(&print.ino.to_le_bytes());
+    bytes[16..24].copy_from_slice(&print.size.to_le_bytes());
+    bytes[24..].copy_from_slice(&print.mtime_ns.to_le_bytes());
+    bytes
+}
+
+fn rights_bytes(rights: Rights) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    bytes[..4].copy_from_slice(&rights.mode.to_le_bytes());
+    bytes[4..8].copy_from_slice(&rights.uid.to_le_bytes());
+    bytes[8..].copy_from_slice(&rights.gid.to_le_bytes());
+    bytes
+}
+
+/// Of one file's state and rights, for the state of a dataset.
+pub(super) fn member_bytes(facts: Option<&Facts>) -> Vec<u8> {
+    facts.map_or_else(Vec::new, |f| [&print_bytes(&f.print)[..], &rights_bytes(f.rights)].concat())
+}
+
+/// A directory is its path; anything else is a state of a path.
+pub(super) fn mirror_identity(path: &Path, kind: EntryKind, facts: Option<&Facts>) -> Identity {
+    let kind = [kind as u8];
+    let path = path.as_os_str().as_bytes();
+    match facts {
+        Some(f) if kind != [EntryKind::Directory as u8] => {
+            Identity::of(&[b"mirror", &kind, path, &print_bytes(&f.print), &rights_bytes(f.rights)])
+        }
+        _ => Identity::of(&[b"mirror", &kind, path]),
+    }
+}
+
+/// The directory of an image: its path in the mount with everything that its nodes show for an hour.
+pub(super) fn image_identity(directory: &Path, name: &[u8], facts: &Facts, epoch: u64) -> Identity {
+    let path = directory.join(OsStr::from_bytes(name));
+    let (print, rights) = (print_bytes(&facts.print), rights_bytes(facts.rights));
+    Identity::of(&[b"image", path.as_os_str().as_bytes(), &print, &rights, &epoch.to_le_bytes()])
+}
+
+/// A state of an image file, whatever it is called in the mount.
+pub(super) fn content_key(file: &Path, print: &Fingerprint, epoch: u64) -> u64 {
+    Identity::of(&[b"content", file.as_os_str().as_bytes(), &print_bytes(print), &epoch.to_le_bytes()]).key()
+}
+
+impl ImageNode {
+    /// The identity of a block of this image, and the number of its nodes; arrays count for themselves.
+    pub fn block(&self, place: Place, array: Option<&ArrayNodes>) -> (Identity, u64) {
+        let own = self.identity.to_bytes();
+        match place {
+            Place::Image => (self.identity, IMAGE_NODES),
+            Place::Series(s) => (Identity::of(&[b"series", &own, &s.to_le_bytes()]), SERIES_NODES),
+            Place::Array(s, l) => {
+                let identity = Identity::of(&[b"array", &own, &s.to_le_bytes(), &l.to_le_bytes()]);
+                (identity, array.map_or(1, ArrayNodes::nodes))
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Extended attributes. Image directories say where they come from; ordinary files pass on what users wrote on them.
+//! Nothing that grants or limits access is ever shown: the modes say it all.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Fs;
+use super::images::Parsed;
+use super::node::At;
+use crate::error::{Error, Kind, Result};
+use crate::exec::{Class, Reader};
+use crate::io::Watch;
+use crate::sync::Arc;
+use crate::tree::{EntryKind, Virtual};
+
+const OURS: &str = "user.fuzarr.";
+
+fn none() -> Error {
+    Error::new(Kind::NoAttribute, "no such attribute")
+}
+
+fn user_entry(at: &At) -> Option<std::path::PathBuf> {
+    match at {
+        At::Mirror(m) if matches!(m.kind, EntryKind::File | EntryKind::Directory) => Some(m.path.clone()),
+        _ => None,
+    }
+}
+
+impl Fs {
+    /// The value of an attribute. On an image directory, those that depend on the content open the image.
+    pub fn attribute(&self, id: u64, name: &[u8], reader: Reader, done: impl FnOnce(Result<Vec<u8>>) + Send + 'static) {
+        // `ls -l` asks every entry for security attributes and lists; that must cost nothing.
+        if !name.starts_with(b"user.") {
+            return done(Err(none()));
+        }
+        let core = Arc::clone(&self.0);
+        let at = match self.0.node(id) {
+            Ok(at) => at,
+            Err(e) => return done(Err(e)),
+        };
+        if let At::Inside(node, Virtual::Root) = &at {
+            let name = String::from_utf8_lossy(name).into_owned();
+            let Some(name) = name.strip_prefix(OURS).map(str::to_owned) else { return done(Err(none())) };
+            match name.as_str() {
+                "source" => done(Ok(node.file.as_os_str().as_bytes().to_vec())),
+                "version" => done(Ok(env!("CARGO_PKG_VERSION").as_bytes().to_vec())),
+                "format" | "dataset" | "error" => {
+                    self.0.with_image(node, reader, move |parsed| done(image_attribute(&name, parsed)));
+                }
+                _ => done(Err(none())),
+            }
+            return;
+        }
+        match user_entry(&at) {
+            Some(path) => {
+                let name = name.to_vec();
+                let lane = path.parent().unwrap_or(Path::new("")).to_owned();
+                let job = move |_: &Arc<Watch>| core.source.user_attribute(&path, &name);
+                self.0.run(&lane, Class::Meta, reader, job, done);
+            }
+            None => done(Err(none())),
+        }
+    }
+
+    /// Names of the attributes, each ended by a zero byte. Opens no image: what depends on an image that is not open is
+    /// not listed, but answered when asked for.
+    pub fn attributes(&self, id: u64, reader: Reader, done: impl FnOnce(Result<Vec<u8>>) + Send + 'static) {
+        let core = Arc::clone(&self.0);
+        let at = match self.0.node(id) {
+            Ok(at) => at,
+            Err(e) => return done(Err(e)),
+        };
+        if let At::Inside(node, Virtual::Root) = &at {
+            let mut names = vec!["source", "version"];
+            let known = self.0.images.known(node.key);
+            for name in ["format", "dataset", "error"] {
+                if known.clone().is_some_and(|k| image_attribute(name, k).is_ok()) {
+                    names.push(name);
+                }
+            }
+            let list = names.iter().flat_map(|n| format!("{OURS}{n}\0").into_bytes()).collect();
+            return done(Ok(list));
+        }
+        match user_entry(&at) {
+            Some(path) => {
+                let lane = path.parent().unwrap_or(Path::new("")).to_owned();
+                self.0.run(&lane, Class::Meta, reader, move |_: &Arc<Watch>| core.source.user_attributes(&path), done);
+            }
+            None => done(Ok(Vec::new())),
+        }
+    }
+}
+
+fn image_attribute(name: &str, parsed: Result<Arc<Parsed>>) -> Result<Vec<u8>> {
+    match (name, parsed) {
+        ("error", Err(e)) => Ok(e.reason().into_bytes()),
+        ("error", Ok(_)) => Err(none()),
+        (_, Err(e)) if matches!(e.kind(), Kind::Stuck | Kind::Interrupted) => Err(e),
+        (_, Err(_)) => Err(none()),
+        ("format", Ok(parsed)) => Ok(parsed.image.format.as_bytes().to_vec()),
+        ("dataset", Ok(parsed)) => {
+            // The first member by byte order stands for the set, the same from every member.
+            let members = parsed.image.source.members();
+            let first = members.iter().map(|m| m.path.as_os_str().as_bytes()).min();
+            first.filter(|_| members.len() > 1).map(<[u8]>::to_vec).ok_or_else(none)
+        }
+        _ => Err(none()),
+    }
+}
