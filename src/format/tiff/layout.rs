@@ -165,6 +165,12 @@ impl Layout {
         if self.tiled { self.block.y } else { self.block.y.min(self.height.saturating_sub(by * self.block.y)) }
     }
 
+    /// Decoded bytes of a tile or strip of the file; 0 for uncompressed strips, whose rows are read one by one.
+    pub fn native_unit_bytes(&self) -> u64 {
+        let direct = self.compression == Compression::None && !self.tiled;
+        if direct { 0 } else { self.shown_bytes(self.block.y) }
+    }
+
     fn choose_unit(&mut self, limits: &Limits) -> Result<()> {
         let row = self.shown_bytes(1).max(self.row_bytes()).max(1);
         let block = row.saturating_mul(self.block.y);

@@ -213,6 +213,11 @@ impl ImageSource for TiffSource {
         self.plan(id).map_or(true, |(_, _, level)| level.template.random_access())
     }
 
+    fn native_unit_bytes(&self, series: u32, level: u32) -> u64 {
+        let id = TileId { series, level, t: 0, g: 0, z: 0, ty: 0, tx: 0 };
+        self.plan(id).map_or(0, |(_, _, level)| level.template.layout.native_unit_bytes())
+    }
+
     fn document(&self) -> Option<(&'static str, Arc<[u8]>)> {
         self.document.clone()
     }
