@@ -7,12 +7,15 @@ use crate::error::{Error, Kind, Result};
 use crate::io::Watch;
 use crate::sync::{Arc, Mutex, lock};
 
+/// A continuation: gets the tile or the leader's error.
+pub type Wake = Box<dyn FnOnce(&Result<Arc<Tile>>) + Send>;
+
 /// What is left by somebody who waits. Runs once, on the leader's thread: must be short and take no blocking lease.
 pub struct Waiter {
     /// The waiting request's own watch; abandoned when its reader is gone.
     pub watch: Option<Arc<Watch>>,
-    /// Gets the tile or the leader's error.
-    pub wake: Box<dyn FnOnce(&Result<Arc<Tile>>) + Send>,
+    /// What to do then.
+    pub wake: Wake,
 }
 
 struct Entry {

@@ -203,7 +203,7 @@ impl Engine {
     }
 
     fn read_stored(&self, lane: &LaneKey, image: &Arc<OpenImage>, plan: ChunkPlan, reader: Reader, done: ChunkDone) {
-        let Some(done) = self.from_cache(image, &plan, done) else { return };
+        let Some(done) = self.answer_cached(image, &plan, done) else { return };
         let reply = reply::Reply::new(&self.shared, done);
         let watch = Arc::new(Watch::default());
         // The assembly is made after the request, which must be able to end it.
@@ -235,7 +235,7 @@ impl Engine {
     }
 
     /// Answers if every unit is cached and there is room; else gives the reply back.
-    fn from_cache(&self, image: &OpenImage, plan: &ChunkPlan, done: ChunkDone) -> Option<ChunkDone> {
+    fn answer_cached(&self, image: &OpenImage, plan: &ChunkPlan, done: ChunkDone) -> Option<ChunkDone> {
         let units = &self.shared.units;
         if plan.parts.is_empty() {
             done(Ok(&vec![0; plan.len()]));

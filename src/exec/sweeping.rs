@@ -133,9 +133,10 @@ fn plan(
     };
     let group = chunk.c / samples * samples;
     let columns = join(shared, image, chunk, columns, group..group + samples, leads);
+    let overhead = (columns.end - columns.start).saturating_mul(samples).saturating_mul(Tile::OVERHEAD);
     let making = make(base, columns)?;
     let keep_units = making.base_bytes() <= share;
-    let bytes = making.bytes();
+    let bytes = making.bytes().saturating_add(overhead);
     let sweeping = Arc::new(Sweeping {
         shared: Arc::clone(shared),
         lane: lane.clone(),

@@ -1,6 +1,6 @@
 //! For tests: an image in memory, with counters, and an independent, slow account of what its chunks must hold.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{ChunkId, OpenImage, Origin};
@@ -14,6 +14,9 @@ use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 /// Called at each fetch, to be slow, to fail, to panic.
 pub(crate) type Hook = Box<dyn Fn(TileId) -> Result<()> + Send + Sync>;
 
+/// Pixels; none where the source is damaged.
+type Plane = Vec<Vec<Option<Vec<u8>>>>;
+
 pub(crate) struct Synthetic {
     pub(crate) series: Vec<Series>,
     /// Of each stored level: samples in t, c, z, y, x order.
@@ -22,6 +25,7 @@ pub(crate) struct Synthetic {
     pub(crate) bad: HashSet<TileId>,
     pub(crate) hook: Option<Hook>,
     pub(crate) decode_hook: Option<Hook>,
+    planes: Mutex<HashMap<ChunkId, Arc<Plane>>>,
     pub(crate) fetched: Mutex<Vec<TileId>>,
     pub(crate) decoded_bytes: AtomicU64,
 }
@@ -115,6 +119,7 @@ impl Synthetic {
             bad: HashSet::new(),
             hook: None,
             decode_hook: None,
+            planes: Mutex::default(),
             fetched: Mutex::default(),
             decoded_bytes: AtomicU64::new(0),
         }
@@ -161,8 +166,18 @@ impl Synthetic {
         Some(self.pixels[level][at..at + size].to_vec())
     }
 
-    /// The plane of a level, pixel by pixel; none where the source is damaged.
-    fn plane(&self, image: &OpenImage, id: &ChunkId, level: usize) -> Vec<Vec<Option<Vec<u8>>>> {
+    /// The plane of a level, computed once.
+    fn plane(&self, image: &OpenImage, id: &ChunkId, level: usize) -> Arc<Plane> {
+        let key = ChunkId { level: level as u32, y: 0, x: 0, ..*id };
+        if let Some(plane) = lock(&self.planes).get(&key) {
+            return Arc::clone(plane);
+        }
+        let plane = Arc::new(self.make_plane(image, id, level));
+        lock(&self.planes).insert(key, Arc::clone(&plane));
+        plane
+    }
+
+    fn make_plane(&self, image: &OpenImage, id: &ChunkId, level: usize) -> Plane {
         let pyramid = &image.pyramids[0];
         let l = pyramid.levels[level];
         let (h, w) = (l.shape.y, l.shape.x);
