@@ -475,7 +475,7 @@ fn a_unit_now_is_shared_and_cached() {
     let (send, receive) = unbounded();
     for _ in 0..8 {
         let (engine2, image, send) = (Arc::clone(&engine), Arc::clone(&image), send.clone());
-        let job = move |watch: &Watch| engine2.unit_now(&image, id, watch).map(|t| t.bytes().len());
+        let job = move |watch: &Arc<Watch>| engine2.unit_now(&image, id, watch).map(|t| t.bytes().len());
         engine.submit(&lane("a"), Class::Data, Reader::default(), job, move |r| drop(send.send(r)));
     }
     for _ in 0..8 {
