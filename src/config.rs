@@ -101,6 +101,41 @@ impl Default for EngineOptions {
     }
 }
 
+/// How much the log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What was tolerated or will fail soon.
+    Warn,
+    /// Start, end, and each image that cannot be shown.
+    Info,
+    /// Decisions.
+    Debug,
+    /// Every request.
+    Trace,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogFormat {
+    /// Time, level, message.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Where the log goes and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Least important level that is written.
+    pub level: LogLevel,
+    /// Form of a line.
+    pub format: LogFormat,
+    /// File to append to; `None`: standard error.
+    pub file: Option<PathBuf>,
+}
+
 /// Everything `fuzarr mount` needs to serve.
 #[derive(Debug, Clone)]
 pub struct MountOptions {

@@ -1,3 +1,7 @@
 //! The `fuzarr` program: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(fuzarr::cli::run(std::env::args_os().collect()))
+}

@@ -31,7 +31,8 @@ pub fn serve(fs: Arc<Fs>, options: &MountOptions, ready: impl FnOnce()) -> Resul
         MountOption::NoDev,
         MountOption::NoSuid,
         MountOption::FSName("fuzarr".into()),
-        MountOption::Subtype("fuzarr".into()),
+        // As an option of the kernel, because fuser keeps `Subtype` for the mount helper: the mount table says fuse.fuzarr.
+        MountOption::CUSTOM("subtype=fuzarr".into()),
     ];
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(EVENT_THREADS);

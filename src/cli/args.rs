@@ -1,0 +1,256 @@
+//! The clap table: raw arguments as typed. What they come to is decided in [`super::settings`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::styling::Styles;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+
+use super::values;
+use crate::config::{Damaged, Layout, LogFormat, LogLevel, Ngff, Palette};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  success; for status: every mount asked about is healthy
+  1  failure; one line on standard error says why
+  2  wrong option, argument, environment variable or configuration file
+  3  inspect: the file cannot be read as an image, or --verify found damaged parts
+  4  status: nothing of fuzarr is mounted there
+  5  status: mounted, but the daemon does not answer or part of the source is stuck";
+
+const MOUNT_NOTES: &str = "\
+Every option can also be given as an environment variable or in a TOML file (--config). A flag wins over a variable, a \
+variable over the file, the file over the default.
+
+The mount is read-only. It ends by 'fuzarr unmount MOUNTPOINT', or when the daemon gets SIGTERM, SIGINT or SIGHUP.
+
+With a link /sbin/mount.fuzarr to the program, fstab and mount(8) know the type fuzarr:
+  /data/microscopy  /mnt/zarr  fuzarr  allow_other,cache_size=2GiB  0 0";
+
+/// Show TIFF images as virtual OME-Zarr directories, without converting them.
+#[derive(Debug, Parser)]
+#[command(name = "fuzarr", version, styles = Styles::plain(), after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Mount a folder or a file; returns when the mount serves.
+    #[command(after_help = MOUNT_NOTES)]
+    Mount(Box<MountArgs>),
+    /// End a mount.
+    Unmount(UnmountArgs),
+    /// Report on running mounts, without touching them.
+    ///
+    /// Asks the daemon over its control socket, never through the mount, so it answers even while the mount is stuck.
+    /// Without MOUNTPOINT: all mounts of this user (for root: of everybody).
+    Status(StatusArgs),
+    /// Show what a file holds and how it would appear.
+    Inspect(InspectArgs),
+    /// Write the man pages into a directory.
+    #[command(hide = true)]
+    Man(ManArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// `fuzarr mount`.
+#[derive(Debug, Args)]
+pub struct MountArgs {
+    /// Folder to show, or one image file.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub source: PathBuf,
+    /// Empty folder where the virtual tree appears.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub mountpoint: PathBuf,
+    /// Stay in the foreground and log to standard error; for systemd (Type=notify) and for trying things out.
+    #[arg(long)]
+    pub foreground: bool,
+    /// Options in the style of mount(8): allow_other,cache_size=2GiB. Colons stand for the commas of ngff and chunk.
+    #[arg(short = 'o', value_name = "OPTIONS", action = ArgAction::Append)]
+    pub mount_options: Vec<String>,
+    /// Everything that has a variable and a key in the configuration file.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// The settings: flags, variables and keys of the file have the same names.
+#[derive(Debug, Args, Clone, Default)]
+pub struct SettingArgs {
+    /// TOML file with further settings; its keys are the long names of these options.
+    #[arg(long, value_name = "FILE", env = "FUZARR_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// What images look like.
+    #[command(flatten)]
+    pub view: ViewArgs,
+    /// What is shown, and to whom.
+    #[command(flatten)]
+    pub tree: TreeArgs,
+    /// What the daemon may take.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// What it says.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How images look.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Images")]
+pub struct ViewArgs {
+    /// OME-Zarr versions to show; the first has the plain name x.ome.zarr, a further one x.v04.ome.zarr or
+    /// x.v05.ome.zarr [default: 0.5].
+    #[arg(long, value_name = "VERSIONS", value_delimiter = ',', env = "FUZARR_NGFF", hide_env_values = true)]
+    pub ngff: Option<Vec<Ngff>>,
+    /// Layout of a file with one image [default: auto].
+    #[arg(long, value_name = "LAYOUT", env = "FUZARR_LAYOUT", hide_env_values = true)]
+    pub layout: Option<Layout>,
+    /// Rows and columns of a chunk [default: the tile of the file if it is a square power of two from 256 to 2048, else
+    /// 512,512].
+    #[arg(long, value_name = "Y,X", value_parser = values::chunk, env = "FUZARR_CHUNK", hide_env_values = true)]
+    pub chunk: Option<(u64, u64)>,
+    /// Leave out axes of length one; the default is always t, c, z, y, x.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = values::switch, env = "FUZARR_SQUEEZE", hide_env_values = true)]
+    pub squeeze: Option<bool>,
+    /// How palette images are shown [default: index].
+    #[arg(long, value_name = "HOW", env = "FUZARR_PALETTE", hide_env_values = true)]
+    pub palette: Option<Palette>,
+    /// What a synthesized level does over a damaged tile [default: error].
+    #[arg(long, value_name = "HOW", env = "FUZARR_DAMAGED", hide_env_values = true)]
+    pub damaged: Option<Damaged>,
+}
+
+/// What the tree shows.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Tree")]
+pub struct TreeArgs {
+    /// List the source images beside their directories.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = values::switch, env = "FUZARR_SHOW_SOURCES", hide_env_values = true)]
+    pub show_sources: Option<bool>,
+    /// Only image files whose path beneath SOURCE matches become images; may be repeated.
+    #[arg(long, value_name = "GLOB", value_parser = values::glob, env = "FUZARR_INCLUDE", hide_env_values = true)]
+    pub include: Option<Vec<String>>,
+    /// Image files whose path beneath SOURCE matches stay ordinary files; may be repeated.
+    #[arg(long, value_name = "GLOB", value_parser = values::glob, env = "FUZARR_EXCLUDE", hide_env_values = true)]
+    pub exclude: Option<Vec<String>>,
+    /// Let other users in, each with his own rights on the sources; needs root or user_allow_other in /etc/fuse.conf.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = values::switch, env = "FUZARR_ALLOW_OTHER", hide_env_values = true)]
+    pub allow_other: Option<bool>,
+}
+
+/// What the engine may take.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Resources")]
+pub struct EngineArgs {
+    /// Memory for the cache and for work in flight together; units KiB, MiB, GiB [default: 512MiB].
+    #[arg(long, value_name = "SIZE", value_parser = values::cache_size, env = "FUZARR_CACHE_SIZE",
+          hide_env_values = true)]
+    pub cache_size: Option<u64>,
+    /// Decoding threads [default: the number of processors].
+    #[arg(long, value_name = "N", value_parser = values::threads, env = "FUZARR_THREADS", hide_env_values = true)]
+    pub threads: Option<usize>,
+    /// How long a request waits for work that makes no progress; units ms, s, m, h [default: 30s].
+    #[arg(long, value_name = "TIME", value_parser = values::duration, env = "FUZARR_DEADLINE", hide_env_values = true)]
+    pub deadline: Option<Duration>,
+}
+
+/// The log.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Log")]
+pub struct LogArgs {
+    /// Least important lines that are written [default: info].
+    #[arg(long, value_name = "LEVEL", env = "FUZARR_LOG_LEVEL", hide_env_values = true)]
+    pub log_level: Option<LogLevel>,
+    /// Form of a line [default: text].
+    #[arg(long, value_name = "FORMAT", env = "FUZARR_LOG_FORMAT", hide_env_values = true)]
+    pub log_format: Option<LogFormat>,
+    /// File to append to [default: standard error with --foreground; else a file named after the mountpoint in
+    /// /var/log/fuzarr for root, in ~/.local/state/fuzarr or $XDG_STATE_HOME/fuzarr for others].
+    #[arg(long, value_name = "FILE", env = "FUZARR_LOG_FILE", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub log_file: Option<PathBuf>,
+}
+
+/// `fuzarr unmount`.
+#[derive(Debug, Args)]
+pub struct UnmountArgs {
+    /// Where it is mounted.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub mountpoint: PathBuf,
+    /// Detach at once, even while files in it are open; the daemon ends when the last one is closed.
+    #[arg(long)]
+    pub lazy: bool,
+    /// How long to wait while the mount is busy.
+    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "10s", conflicts_with = "lazy")]
+    pub wait: Duration,
+}
+
+/// `fuzarr status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Where it is mounted.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub mountpoint: Option<PathBuf>,
+    /// One JSON document: a list with one object for each mount.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fuzarr inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The image file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// One JSON document.
+    #[arg(long)]
+    pub json: bool,
+    /// Decode every stored tile and strip, and list those that are damaged.
+    #[arg(long)]
+    pub verify: bool,
+    /// Rows and columns of a chunk, as for mount.
+    #[arg(long, value_name = "Y,X", value_parser = values::chunk, env = "FUZARR_CHUNK", hide_env_values = true)]
+    pub chunk: Option<(u64, u64)>,
+    /// How palette images are shown, as for mount.
+    #[arg(long, value_name = "HOW", env = "FUZARR_PALETTE", hide_env_values = true)]
+    pub palette: Option<Palette>,
+}
+
+/// `fuzarr man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Directory to write to.
+    pub directory: PathBuf,
+}
+
+/// `fuzarr completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_table_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_table() {
+        for (exit, text) in super::super::exit::TABLE {
+            assert!(EXIT_CODES.contains(&format!("  {}  ", exit.code())), "{text}");
+        }
+        assert_eq!(EXIT_CODES.lines().count(), super::super::exit::TABLE.len() + 1);
+    }
+}

@@ -1,0 +1,30 @@
+//! `fuzarr mount SOURCE MOUNTPOINT`.
+
+use super::args::MountArgs;
+use super::{Exit, Failure, settings};
+use crate::daemon;
+
+/// Resolves the settings, checks the places, mounts.
+pub fn run(args: &MountArgs) -> Result<Exit, Failure> {
+    if !args.foreground {
+        daemon::close_inherited();
+    }
+    let settings = settings::with_file(&args.settings)?;
+    let (source, mountpoint, cleared) = daemon::checked_places(&args.source, &args.mountpoint).map_err(plain)?;
+    let (options, mut log) = settings::resolve(settings, source, mountpoint)?;
+    if let Some(file) = &mut log.file {
+        // The daemon changes its working directory.
+        *file = std::path::absolute(&*file).map_err(|e| Failure::new(format!("{}: {e}", file.display())))?;
+    }
+    daemon::start(&options, &log, args.foreground, cleared).map_err(plain)?;
+    Ok(Exit::Success)
+}
+
+/// Whatever keeps a mount from serving is an ordinary failure; the kind says nothing about a file here.
+fn plain(error: crate::Error) -> Failure {
+    Failure::new(match (error.file(), error.kind()) {
+        (Some(file), crate::error::Kind::Invalid) => format!("{}: {}", file.display(), error.what()),
+        (None, crate::error::Kind::Invalid | crate::error::Kind::Unsupported) => error.what().to_owned(),
+        _ => error.to_string(),
+    })
+}

@@ -1,0 +1,255 @@
+//! From raw arguments to a validated configuration: flags over variables over the file over defaults.
+//!
+//! The file is parsed by the same clap table as the flags: each key becomes the option of that name. So a setting has one
+//! name, one parser and one range, wherever it is written.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, FromArgMatches};
+
+use super::args::SettingArgs;
+use super::{Failure, report};
+use crate::config::{
+    Damaged, EngineOptions, Layout, LogFormat, LogLevel, LogOptions, MountOptions, Ngff, Palette, TreeOptions,
+    ViewOptions,
+};
+
+/// Largest configuration file that is read.
+const FILE_MAX: u64 = 1 << 20;
+
+/// The clap table of the settings alone: what a configuration file may hold.
+pub fn table() -> clap::Command {
+    SettingArgs::augment_args(clap::Command::new("fuzarr.toml").disable_help_flag(true).no_binary_name(true))
+}
+
+/// Keys of the configuration file, sorted: every setting but the file itself.
+pub fn keys() -> Vec<String> {
+    let table = table();
+    let mut keys: Vec<String> =
+        table.get_arguments().filter_map(|a| a.get_long()).filter(|k| *k != "config").map(str::to_owned).collect();
+    keys.sort();
+    keys
+}
+
+/// Adds what the configuration file says, where flags and variables say nothing.
+///
+/// # Errors
+/// A file that cannot be read or parsed, an unknown key, a bad value; the file and the key are named.
+pub fn with_file(flags: &SettingArgs) -> Result<SettingArgs, Failure> {
+    let Some(path) = &flags.config else { return Ok(flags.clone()) };
+    let file = parse_file(path, &read(path)?)?;
+    Ok(merge(flags.clone(), file))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let fail = |e: std::io::Error| Failure::usage(format!("{}: configuration file: {e}", path.display()));
+    let length = std::fs::metadata(path).map_err(fail)?.len();
+    if length > FILE_MAX {
+        return Err(Failure::usage(format!("{}: configuration file: larger than 1 MiB", path.display())));
+    }
+    std::fs::read_to_string(path).map_err(fail)
+}
+
+/// Turns TOML into settings.
+fn parse_file(path: &Path, text: &str) -> Result<SettingArgs, Failure> {
+    let fail = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+    let document: toml::Table = toml::from_str(text).map_err(|e| {
+        let line = e.span().map(|s| text.bytes().take(s.start).filter(|b| *b == b'\n').count() + 1);
+        fail(match line {
+            Some(line) => format!("line {line}: {}", e.message()),
+            None => e.message().to_owned(),
+        })
+    })?;
+    let known: BTreeSet<String> = keys().into_iter().collect();
+    let mut words = Vec::new();
+    for (key, value) in &document {
+        if !known.contains(key) {
+            let all = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(fail(format!("unknown key '{key}'; known are {all}")));
+        }
+        let items = match value {
+            toml::Value::Array(items) if matches!(key.as_str(), "ngff" | "chunk") => {
+                vec![items.iter().map(|v| scalar(key, v)).collect::<Result<Vec<_>, _>>().map_err(&fail)?.join(",")]
+            }
+            toml::Value::Array(items) if matches!(key.as_str(), "include" | "exclude") => {
+                items.iter().map(|v| scalar(key, v)).collect::<Result<Vec<_>, _>>().map_err(&fail)?
+            }
+            value => vec![scalar(key, value).map_err(&fail)?],
+        };
+        words.extend(items.into_iter().map(|item| format!("--{key}={item}")));
+    }
+    // Variables are seen by this table too, which does no harm: they have won already where they are set.
+    let parsed = table().try_get_matches_from(words).and_then(|m| SettingArgs::from_arg_matches(&m));
+    let mut settings = parsed.map_err(|e| fail(report::parse_message(&e)))?;
+    // A relative path in a file means: beside that file, wherever the program is started.
+    if let (Some(log), Some(folder), true) =
+        (&mut settings.log.log_file, path.parent(), document.contains_key("log-file"))
+    {
+        *log = folder.join(&*log);
+    }
+    Ok(settings)
+}
+
+/// One value as it would be typed.
+fn scalar(key: &str, value: &toml::Value) -> Result<String, String> {
+    match value {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Integer(n) => Ok(n.to_string()),
+        toml::Value::Float(n) => Ok(n.to_string()),
+        toml::Value::Boolean(b) => Ok(b.to_string()),
+        other => Err(format!("key '{key}': a {} is not a value of this option", other.type_str())),
+    }
+}
+
+/// `first` where it says something, else `second`.
+fn merge(first: SettingArgs, second: SettingArgs) -> SettingArgs {
+    let SettingArgs { config, view, tree, engine, log } = first;
+    SettingArgs {
+        config,
+        view: super::args::ViewArgs {
+            ngff: view.ngff.or(second.view.ngff),
+            layout: view.layout.or(second.view.layout),
+            chunk: view.chunk.or(second.view.chunk),
+            squeeze: view.squeeze.or(second.view.squeeze),
+            palette: view.palette.or(second.view.palette),
+            damaged: view.damaged.or(second.view.damaged),
+        },
+        tree: super::args::TreeArgs {
+            show_sources: tree.show_sources.or(second.tree.show_sources),
+            include: tree.include.or(second.tree.include),
+            exclude: tree.exclude.or(second.tree.exclude),
+            allow_other: tree.allow_other.or(second.tree.allow_other),
+        },
+        engine: super::args::EngineArgs {
+            cache_size: engine.cache_size.or(second.engine.cache_size),
+            threads: engine.threads.or(second.engine.threads),
+            deadline: engine.deadline.or(second.engine.deadline),
+        },
+        log: super::args::LogArgs {
+            log_level: log.log_level.or(second.log.log_level),
+            log_format: log.log_format.or(second.log.log_format),
+            log_file: log.log_file.or(second.log.log_file),
+        },
+    }
+}
+
+/// Puts defaults where nothing was said. `source` and `mountpoint` are absolute already.
+///
+/// # Errors
+/// A combination that makes no sense.
+pub fn resolve(
+    settings: SettingArgs,
+    source: PathBuf,
+    mountpoint: PathBuf,
+) -> Result<(MountOptions, LogOptions), Failure> {
+    let SettingArgs { view, tree, engine, log, .. } = settings;
+    let ngff = view.ngff.unwrap_or_else(|| vec![Ngff::V05]);
+    if ngff.is_empty() || (1..ngff.len()).any(|i| ngff[..i].contains(&ngff[i])) {
+        return Err(Failure::usage("--ngff: name each version once, such as 0.5,0.4"));
+    }
+    let default = EngineOptions::default();
+    let options = MountOptions {
+        source,
+        mountpoint,
+        allow_other: tree.allow_other.unwrap_or(false),
+        view: ViewOptions {
+            ngff,
+            layout: view.layout.unwrap_or(Layout::Auto),
+            chunk: view.chunk,
+            squeeze: view.squeeze.unwrap_or(false),
+            palette: view.palette.unwrap_or(Palette::Index),
+            damaged: view.damaged.unwrap_or(Damaged::Error),
+        },
+        tree: TreeOptions {
+            show_sources: tree.show_sources.unwrap_or(false),
+            include: tree.include.unwrap_or_default(),
+            exclude: tree.exclude.unwrap_or_default(),
+        },
+        engine: EngineOptions {
+            cache_size: engine.cache_size.unwrap_or(default.cache_size),
+            threads: engine.threads.unwrap_or(default.threads),
+            deadline: engine.deadline.unwrap_or(default.deadline),
+        },
+    };
+    let log = LogOptions {
+        level: log.log_level.unwrap_or(LogLevel::Info),
+        format: log.log_format.unwrap_or(LogFormat::Text),
+        file: log.log_file,
+    };
+    Ok((options, log))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn file(text: &str) -> Result<SettingArgs, Failure> {
+        parse_file(Path::new("/etc/f.toml"), text)
+    }
+
+    fn flags(words: &[&str]) -> SettingArgs {
+        SettingArgs::from_arg_matches(&table().try_get_matches_from(words).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn file_values_in_toml_types_or_as_typed() {
+        let s = file(
+            "ngff = [0.5, \"0.4\"]\nchunk = [256, 128]\ncache-size = \"64MiB\"\nthreads = 3\nsqueeze = true\n\
+             deadline = 5\ninclude = [\"a/*\", \"b\"]\nexclude = \"c\"\nlog-file = \"x.log\"\n",
+        )
+        .unwrap();
+        let (options, log) = resolve(s, "/s".into(), "/m".into()).unwrap();
+        assert_eq!(options.view.ngff, [Ngff::V05, Ngff::V04]);
+        assert_eq!(options.view.chunk, Some((256, 128)));
+        assert_eq!(options.engine.cache_size, 64 << 20);
+        assert_eq!(options.engine.threads, 3);
+        assert_eq!(options.engine.deadline, Duration::from_secs(5));
+        assert!(options.view.squeeze);
+        assert_eq!(options.tree.include, ["a/*", "b"]);
+        assert_eq!(options.tree.exclude, ["c"]);
+        assert_eq!(log.file.as_deref(), Some(Path::new("/etc/x.log")));
+    }
+
+    #[test]
+    fn mistakes_name_file_and_key() {
+        for (text, word) in [
+            ("cash-size = 1", "'cash-size'"),
+            ("config = \"x\"", "'config'"),
+            ("foreground = true", "'foreground'"),
+            ("threads = 0", "threads"),
+            ("threads = { a = 1 }", "'threads'"),
+            ("threads = [1]", "'threads'"),
+            ("layout = \"round\"", "layout"),
+            ("threads = 1\nthreads = 2", "line 2"),
+            ("[mount]\nthreads = 1", "'mount'"),
+            ("squeeze = \"perhaps\"", "squeeze"),
+        ] {
+            let failure = file(text).unwrap_err();
+            assert_eq!(failure.exit, super::super::Exit::Usage);
+            assert!(failure.message.starts_with("/etc/f.toml: "), "{}", failure.message);
+            assert!(failure.message.contains(word), "{text}: {}", failure.message);
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_can_undo_it() {
+        let from_file = file("threads = 3\nsqueeze = true\nshow-sources = true\ninclude = [\"a\", \"b\"]").unwrap();
+        let merged = merge(flags(&["--threads", "2", "--squeeze=false", "--include", "c"]), from_file);
+        let (options, _) = resolve(merged, "/s".into(), "/m".into()).unwrap();
+        assert_eq!(options.engine.threads, 2);
+        assert!(!options.view.squeeze);
+        assert!(options.tree.show_sources);
+        assert_eq!(options.tree.include, ["c"]);
+    }
+
+    #[test]
+    fn defaults_and_repeats() {
+        let (options, log) = resolve(flags(&[]), "/s".into(), "/m".into()).unwrap();
+        assert_eq!(options.view, ViewOptions::default());
+        assert_eq!(options.engine.cache_size, 512 << 20);
+        assert_eq!(log.level, LogLevel::Info);
+        assert!(resolve(flags(&["--ngff", "0.5,0.5"]), "/s".into(), "/m".into()).is_err());
+    }
+}
