@@ -110,6 +110,13 @@ fn zarrs_opens_the_array_document_of_every_type() {
 }
 
 #[test]
+fn a_codec_is_always_an_object() {
+    let image = image(vec![series(Dtype::U8, [1, 1, 1, 10, 10])]);
+    let array = parse(&view(Ngff::V05).array_file(&image, 0, 0));
+    assert_eq!(array["codecs"], json!([{"name": "bytes"}]));
+}
+
+#[test]
 fn an_image_document_has_one_length_whatever_its_contrast() {
     let image = image(vec![series(Dtype::F64, [1, 2, 1, 600, 600])]);
     for ngff in [Ngff::V04, Ngff::V05] {

@@ -108,12 +108,12 @@ fn fill_value(dtype: Dtype) -> Value {
 }
 
 fn v3_array(dtype: Dtype, shape: Vec<u64>, chunk: &[u64], names: Vec<&'static str>) -> Vec<u8> {
-    let named = |name: &str, configuration: Value| match configuration {
-        Value::Object(map) => MetadataV3::new_with_configuration(name, map),
-        _ => MetadataV3::new(name),
+    // An empty configuration is written as `{"name": ...}`; without one zarrs writes a bare string, which zarr-python refuses.
+    let named = |name: &str, configuration: Value| {
+        MetadataV3::new_with_configuration(name, configuration.as_object().cloned().unwrap_or_default())
     };
     // One-byte types have no byte order to name.
-    let endian = if dtype.size() == 1 { Value::Null } else { json!({"endian": "little"}) };
+    let endian = if dtype.size() == 1 { json!({}) } else { json!({"endian": "little"}) };
     let fill: FillValueMetadataV3 = serde_json::from_value(fill_value(dtype)).unwrap_or(FillValueMetadataV3::Null);
     let array = ArrayMetadataV3::new(
         shape,

@@ -148,11 +148,12 @@ fn order(text: Option<&str>) -> DimensionOrder {
 fn physical(keys: &Keys, page: &Page) -> Physical {
     let named = |key: &str| keys.get(key).filter(|t| !t.is_empty());
     let resolution = page.resolution();
-    // Without a word, the unit of the resolution tags; 1 there means none.
+    // Without a word, the unit of the resolution tags; where these name none either, micrometres, as the readers of
+    // ImageJ files that people compare with take it. A unit that is no length ("pixel") stays none.
     let tag_unit = match resolution.map(|r| r.2) {
         Some(2) => Unit::parse("in"),
         Some(3) => Unit::parse("cm"),
-        _ => None,
+        _ => Unit::parse("µm"),
     };
     let unit = named("unit").map_or(tag_unit, Unit::parse);
     let of = |key: &str| named(key).map_or_else(|| unit.clone(), Unit::parse);
