@@ -109,8 +109,7 @@ fn number(value: &Value) -> u64 {
 }
 
 fn micrometers(quantity: Option<&Quantity>) -> Option<f64> {
-    // A size without a unit is shown as it is.
-    quantity.map(|q| q.unit.as_ref().map_or(q.value, |u| q.value * u.factor() / 1e-6))
+    quantity.and_then(|q| q.unit.as_ref().map(|u| q.value * u.factor() / 1e-6))
 }
 
 fn close(a: Option<f64>, b: Option<f64>) -> bool {
