@@ -42,6 +42,9 @@ pub fn render(report: &Report) -> String {
         if more > 0 {
             line(&mut out, &format!("  damaged   and {more} more"));
         }
+        if !damage.complete {
+            line(&mut out, "  stopped   so much is damaged that the rest was not looked at");
+        }
     }
     out
 }
