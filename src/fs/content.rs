@@ -31,11 +31,12 @@ impl Parsed {
         match self.image.source.plane_member(id.series, id.t, id.c / samples, id.z) {
             Ok(None) => (node.facts.rights, node.facts),
             Ok(Some(member)) => match self.members.get(member as usize) {
-                Some(facts) => (facts.rights, *facts),
-                None => (self.all, node.facts),
+                Some(Some(facts)) => (facts.rights, *facts),
+                Some(None) => (node.facts.rights, node.facts),
+                None => (self.all(node), node.facts),
             },
             // It cannot be read, whoever asks.
-            Err(_) => (self.all, node.facts),
+            Err(_) => (self.all(node), node.facts),
         }
     }
 }
@@ -86,7 +87,7 @@ impl Core {
             return Ok(Attr::file(id, rights, &facts, array.layout.chunk_bytes));
         }
         let size = self.document_size(node, parsed, inside)?;
-        Ok(Attr::file(id, Rights { uid: facts.rights.uid, gid: facts.rights.gid, ..parsed.all }, facts, size))
+        Ok(Attr::file(id, parsed.all(node), facts, size))
     }
 
     /// Which member a chunk needs, with what was seen of it when the image was opened; `None` if it is the image's own file.
@@ -104,7 +105,7 @@ impl Core {
             return Ok(None);
         };
         let path = parsed.image.source.members().get(member as usize).map(|m| m.path.clone());
-        Ok(path.filter(|p| *p != node.file).zip(parsed.members.get(member as usize).copied()))
+        Ok(path.filter(|p| *p != node.file).zip(parsed.members.get(member as usize).copied().flatten()))
     }
 }
 

@@ -28,10 +28,10 @@ const MOST_REMEMBERED: u64 = 4096;
 pub(super) struct Parsed {
     pub image: Arc<OpenImage>,
     pub shown: Shown,
-    /// Who may read each member.
-    pub members: Vec<Facts>,
-    /// Who may read all of them.
-    pub all: Rights,
+    /// What was seen of each member; nothing of the image's own file, whose rights may change while its content stays.
+    pub members: Vec<Option<Facts>>,
+    /// The different rights of the other members.
+    others: Vec<Rights>,
     pub sizes: Mutex<HashMap<(View, Virtual), u64>>,
     pub windows: Mutex<HashMap<u32, Arc<Vec<Window>>>>,
     _lease: Lease,
@@ -45,6 +45,13 @@ struct Sidecars {
     epoch: u64,
     checked_ms: u64,
     took_ms: u64,
+}
+
+impl Parsed {
+    /// Who may read every file of the dataset.
+    pub fn all(&self, node: &ImageNode) -> Rights {
+        self.others.iter().fold(node.facts.rights, |all, other| all.and(*other))
+    }
 }
 
 pub(super) struct Images {
@@ -175,12 +182,17 @@ impl Core {
         let image = Arc::new(OpenImage::new(node.key, format, source, options.chunk, options.damaged));
         let lease = self.lease(image.source.heap_bytes())?;
         let members = self.members(node, &image, watch)?;
-        let all = members.iter().fold(node.facts.rights, |all, member| all.and(member.rights));
+        let mut others: Vec<Rights> = Vec::new();
+        for rights in members.iter().flatten().map(|m| m.rights) {
+            if !others.contains(&rights) {
+                others.push(rights);
+            }
+        }
         Ok(Arc::new(Parsed {
             shown: Shown::new(node.view, &image),
             image,
             members,
-            all,
+            others,
             sizes: Mutex::default(),
             windows: Mutex::default(),
             _lease: lease,
@@ -188,10 +200,10 @@ impl Core {
     }
 
     /// Looks at every file of a dataset, and remembers them: a change of any gives the image new ids.
-    fn members(&self, node: &ImageNode, image: &OpenImage, watch: &Watch) -> Result<Vec<Facts>> {
+    fn members(&self, node: &ImageNode, image: &OpenImage, watch: &Watch) -> Result<Vec<Option<Facts>>> {
         let all = image.source.members();
         if all.len() <= 1 {
-            return Ok(vec![node.facts]);
+            return Ok(vec![None]);
         }
         let mut facts = Vec::with_capacity(all.len());
         let mut state = Vec::with_capacity(all.len());
@@ -199,18 +211,18 @@ impl Core {
             watch.tick();
             watch.check()?;
             if member.path == node.file {
-                facts.push(node.facts);
+                facts.push(None);
                 continue;
             }
             match self.reached(&node.file, &member.path) {
                 Ok(seen) => {
                     state.push(member_bytes(Some(&seen)));
-                    facts.push(seen);
+                    facts.push(Some(seen));
                 }
                 // Its planes fail by themselves; nobody is shown what nobody could look at.
                 Err(_) => {
                     state.push(Vec::new());
-                    facts.push(Facts { rights: Rights { mode: 0, ..node.facts.rights }, ..node.facts });
+                    facts.push(Some(Facts { rights: Rights { mode: 0, ..node.facts.rights }, ..node.facts }));
                 }
             }
         }
