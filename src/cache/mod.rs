@@ -4,6 +4,9 @@ mod budget;
 mod flight;
 mod tiles;
 
+#[cfg(test)]
+mod tests;
+
 pub use budget::{Budget, Lease, Share};
 pub use flight::{Flights, Joined, Lead, Waiter};
 pub use tiles::{CacheStats, Key, Tile, TileCache};

@@ -175,6 +175,15 @@ impl TileCache {
         }
     }
 
+    /// Drops a tile that will not be asked for again.
+    pub fn remove(&self, key: &Key) {
+        let (kind, shard) = self.place(key);
+        let gone = lock(shard).pop(key);
+        if let Some(entry) = gone {
+            kind.bytes.fetch_sub(entry.tile.cost(), Ordering::Relaxed);
+        }
+    }
+
     /// Removes the least recently used tiles until about `bytes` are gone; gives how many went.
     ///
     /// Chunks of synthesized levels cost a sweep to make again, so decoded units go first as long as the chunks take no

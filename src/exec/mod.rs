@@ -54,6 +54,7 @@ impl Engine {
                 budget,
                 flights: Arc::new(Flights::default()),
                 permits: permit::Permits::new(options.threads),
+                threads: options.threads.max(1),
                 counters: stats::Counters::default(),
             },
             lanes: lanes::Lanes::new(options.threads, options.deadline),

@@ -49,6 +49,14 @@ impl Making {
         }
     }
 
+    /// Units that come next; none where most units in between are passed over.
+    fn ahead(&self, count: usize) -> Vec<TileId> {
+        match self {
+            Making::Mean(sweep) => sweep.ahead(count),
+            Making::Nearest(_) => Vec::new(),
+        }
+    }
+
     fn push(&mut self, samples: Result<Option<&[u8]>, &Error>) -> Result<Vec<Finished>> {
         match self {
             Making::Mean(sweep) => sweep.push(samples),
@@ -64,6 +72,8 @@ struct State {
     lease: Lease,
     /// Chunks of a finer level that it is made from.
     finer: HashMap<ChunkId, Arc<Tile>>,
+    /// The last unit that another job was asked to make ahead.
+    ahead: Option<TileId>,
     /// The unit another job made while this one was parked.
     handed: Option<(TileId, Result<Arc<Tile>>)>,
 }
@@ -152,7 +162,7 @@ fn plan(
     let given = Arc::clone(&moved);
     let granted = budget.lease_later(Share::Work, bytes, move |lease| {
         if let Some((making, leads, finer)) = lock(&given).take() {
-            *lock(&sweeping.state) = Some(State { making, leads, lease, finer, handed: None });
+            *lock(&sweeping.state) = Some(State { making, leads, lease, finer, ahead: None, handed: None });
             sweeping.queue();
         }
     });
@@ -309,7 +319,10 @@ impl Sweeping {
             };
             let Some(need) = need else { break };
             let got = match need {
-                Need::Unit(id) => self.unit(id),
+                Need::Unit(id) => {
+                    self.look_ahead(id);
+                    self.unit(id)
+                }
                 Need::Chunk(id) => self.chunk(id),
             };
             let Got::Samples(result) = got else { return Ok(()) };
@@ -384,6 +397,45 @@ impl Sweeping {
         }
     }
 
+    /// Has the next units made by other threads meanwhile: as many as there are processors, if nobody waits for a slot.
+    /// They go through the cache, where they can be evicted: room that is needed elsewhere is never held for them.
+    fn look_ahead(self: &Arc<Self>, id: TileId) {
+        let threads = self.shared.units.threads;
+        if threads < 2
+            || !self.image.source.random_access(id.series, id.level)
+            || self.shared.lanes.contended(&self.lane, Class::Data)
+        {
+            return;
+        }
+        let next: Vec<TileId> = match &mut *lock(&self.state) {
+            Some(state) => {
+                let known = state.ahead;
+                let fresh = |id: &TileId| known.is_none_or(|k| (id.ty, id.tx) > (k.ty, k.tx));
+                let next: Vec<TileId> = state.making.ahead(threads).into_iter().filter(fresh).collect();
+                state.ahead = next.last().copied().or(known);
+                next
+            }
+            None => return,
+        };
+        for id in next {
+            let me = Arc::clone(self);
+            let run = move |may: Result<()>| {
+                if may.is_ok() {
+                    me.shared.units.make_ahead(&me.image, id, &|| me.has_before_it(id));
+                }
+            };
+            self.shared.lanes.push(&self.lane, Class::Data, &Arc::new(Watch::default()), Box::new(run));
+        }
+    }
+
+    /// Is the sweep still to come to this unit?
+    fn has_before_it(&self, id: TileId) -> bool {
+        match lock(&self.state).as_ref().and_then(|state| state.making.need()) {
+            Some(Need::Unit(next)) => (next.ty, next.tx) <= (id.ty, id.tx),
+            _ => false,
+        }
+    }
+
     fn chunk(&self, id: ChunkId) -> Got {
         let tile = lock(&self.state).as_mut().and_then(|state| state.finer.remove(&id));
         Got::Samples(tile.ok_or_else(|| Error::new(Kind::Internal, "a finer chunk is missing")))
@@ -418,6 +470,9 @@ impl Sweeping {
             }
         })?;
         drop(result);
+        if let (Need::Unit(id), false) = (need, self.keep_units) {
+            self.shared.units.cache.remove(&Key::Unit(self.image.key, id));
+        }
         finished.into_iter().for_each(|chunk| self.publish(chunk));
         Ok(())
     }

@@ -319,7 +319,7 @@ fn a_stuck_directory_is_given_up_and_comes_back() {
 fn slow_work_that_moves_is_no_stuck_work() {
     let look = Look { shape: [1, 1, 1, 600, 600], unit: (8, 600), chunk: (256, 256), ..Look::default() };
     let mut source = Synthetic::new(&look);
-    source.hook = Some(slow(20));
+    source.hook = Some(slow(60));
     let source = Arc::new(source);
     let image = source.open(&look, Damaged::Error);
     let engine = engine(64 * MIB, 400);
@@ -374,7 +374,8 @@ fn a_panic_costs_one_error() {
         let id = chunk(level, 3, 3);
         let waits: Vec<_> = (0..5).map(|_| asked(&engine, &lane("a"), &image, id, 0..64 * 64 * 2)).collect();
         let kinds: Vec<_> = waits.into_iter().map(|w| w.recv().unwrap().map_err(|e| e.kind()).err()).collect();
-        assert!(kinds.contains(&Some(Kind::Internal)), "{kinds:?}");
+        // A unit that was made ahead, for nobody yet, is simply made again.
+        assert!(level == 1 || kinds.contains(&Some(Kind::Internal)), "{kinds:?}");
         assert!(read(&engine, &image, id).unwrap() == source.chunk(&image, &id));
     }
     let (send, receive) = bounded(1);

@@ -3,7 +3,7 @@
 use super::lanes::{current_job, lead_with, off_source};
 use super::permit::Permits;
 use super::stats::Counters;
-use crate::cache::{Budget, Flights, Joined, Key, Lead, Share, Tile, TileCache, Waiter};
+use crate::cache::{Budget, Flights, Joined, Key, Lead, Lease, Share, Tile, TileCache, Waiter};
 use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
 use crate::io::Watch;
@@ -17,14 +17,49 @@ pub(crate) struct Units {
     pub(crate) cache: Arc<TileCache>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) permits: Permits,
+    /// How many permits there are.
+    pub(crate) threads: usize,
     pub(crate) counters: Counters,
 }
 
 impl Units {
     /// Makes the unit that `lead` stands for, and answers whoever waits for it. Kept in the cache if `keep`.
     pub(crate) fn make(&self, image: &OpenImage, id: TileId, lead: Lead, keep: bool) -> Result<Arc<Tile>> {
+        let lease = room(image, id).and_then(|bytes| off_source(|| self.budget.lease_blocking(Share::Unit, bytes)));
+        self.make_in(image, id, lead, lease, keep)
+    }
+
+    /// Makes a unit that will be wanted soon, unless it is there, under way, wanted no more, or no room is free.
+    pub(crate) fn make_ahead(&self, image: &OpenImage, id: TileId, is_wanted: &dyn Fn() -> bool) {
+        let key = Key::Unit(image.key, id);
+        let Some(lease) = room(image, id).ok().and_then(|bytes| self.budget.lease_now(Share::Unit, bytes)) else {
+            return;
+        };
+        let Joined::Lead(mut lead) = self.flights.join(key, current_job()) else { return };
+        // Asked with the flight in hand: nobody gets past the unit now without it.
+        if let Some(tile) = self.cache.touch(&key) {
+            return lead.finish(&Ok(tile));
+        }
+        if !is_wanted() {
+            lead = match lead.cancel() {
+                Ok(()) => return,
+                Err(others_want_it) => others_want_it,
+            };
+        }
+        // An error goes to whoever waits; if nobody does, the one who needs the unit will find it again.
+        let _ = self.make_in(image, id, lead, Ok(lease), true);
+    }
+
+    fn make_in(
+        &self,
+        image: &OpenImage,
+        id: TileId,
+        lead: Lead,
+        lease: Result<Lease>,
+        keep: bool,
+    ) -> Result<Arc<Tile>> {
         lead_with(lead.watch());
-        let result = self.load(image, id, lead.watch());
+        let result = lease.and_then(|lease| self.load(image, id, lead.watch(), lease));
         if let Ok(tile) = &result
             && keep
         {
@@ -35,12 +70,9 @@ impl Units {
     }
 
     /// Fetches and decodes, on a lane thread. The watch is the flight's own, so no reader's end stops it.
-    fn load(&self, image: &OpenImage, id: TileId, watch: &Watch) -> Result<Arc<Tile>> {
+    fn load(&self, image: &OpenImage, id: TileId, watch: &Watch, mut lease: Lease) -> Result<Arc<Tile>> {
         let source = &image.source;
         let expected = unit_bytes(image, id)?;
-        let cost = source.cost(id);
-        let all = cost.decoded.max(expected).saturating_add(cost.scratch).saturating_add(Tile::OVERHEAD);
-        let mut lease = off_source(|| self.budget.lease_blocking(Share::Unit, all))?;
         watch.tick();
         source.verify(id)?;
         let stored = source.fetch(id, watch)?;
@@ -102,6 +134,13 @@ impl Units {
             }
         }
     }
+}
+
+/// Room that a unit takes while it is made.
+fn room(image: &OpenImage, id: TileId) -> Result<u64> {
+    let cost = image.source.cost(id);
+    let decoded = cost.decoded.max(unit_bytes(image, id)?);
+    Ok(decoded.saturating_add(cost.scratch).saturating_add(Tile::OVERHEAD))
 }
 
 /// Bytes of a unit's samples.

@@ -200,6 +200,19 @@ impl Sweep {
         })
     }
 
+    /// The units that will be asked for after this one.
+    pub fn ahead(&self, count: usize) -> Vec<TileId> {
+        let Some(Need::Unit(id)) = self.need() else { return Vec::new() };
+        let left = self.rect.columns.start / self.unit.x;
+        let width = (self.rect.columns.end - 1) / self.unit.x + 1 - left;
+        let rows = self.rect.rows.end.div_ceil(self.unit.y);
+        let after = |n: u64| {
+            let at = id.tx - left + n;
+            TileId { ty: id.ty + at / width, tx: left + at % width, ..id }
+        };
+        (1..=count as u64).map(after).take_while(|id| id.ty < rows).collect()
+    }
+
     /// Takes what [`Sweep::need`] named: its samples (none if the source never stored it), or why they cannot be had.
     /// Gives the chunks that are finished with it.
     ///
