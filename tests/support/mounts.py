@@ -47,24 +47,16 @@ class Mount:
         self.pid = self.process.pid
         LIVE[self.pid] = self
         until = time.monotonic() + 20
-        while not is_mounted(self.path) or not self._answers():
+        while " serving " not in self.log() or not is_mounted(self.path):
             if self.process.poll() is not None or time.monotonic() > until:
                 log = self.log()
                 self.close()
                 raise RuntimeError(f"no mount after {' '.join(command)}: {log}")
             time.sleep(0.01)
 
-    def _answers(self):
-        try:
-            os.stat(self.path)
-            return True
-        except OSError:
-            return False
-
     def log(self):
         """What the daemon wrote so far."""
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        return os.pread(self._log.fileno(), 1 << 24, 0).decode(errors="replace")
 
     def join(self, *parts):
         return os.path.join(self.path, *parts)
