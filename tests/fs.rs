@@ -28,10 +28,13 @@ struct Mounted {
     log: Arc<Log>,
 }
 
+/// Id, cursor of the next, kind, name.
+type Listed = (u64, u64, EntryKind, String);
+
 struct Recorded {
-    entries: Vec<(u64, u64, EntryKind, String)>,
+    entries: Vec<Listed>,
     room: usize,
-    answer: mpsc::Sender<Result<Vec<(u64, u64, EntryKind, String)>>>,
+    answer: mpsc::Sender<Result<Vec<Listed>>>,
 }
 
 impl Sink for Recorded {

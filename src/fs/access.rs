@@ -9,10 +9,8 @@ use rustix::fs::FileType;
 use super::Core;
 use super::node::{ImageNode, content_key, image_identity};
 use crate::error::{Error, Kind, Result};
-use crate::exec::LaneKey;
-use crate::format::split_image_name;
 use crate::io::Watch;
-use crate::tree::{Facts, Link, escaped, resolve};
+use crate::tree::{Facts, Link, resolve};
 
 impl Core {
     /// Looks at a file that is shown somewhere else than where it lies: its rights are those of whoever may also pass
@@ -50,16 +48,13 @@ impl Core {
             return Err(gone());
         }
         let epoch = self.epoch(&file, &facts, watch);
-        let stem = split_image_name(source).map_or(source, |(stem, _)| stem);
         Ok(ImageNode {
             key: content_key(&file, &facts.print, epoch),
             identity: image_identity(directory, name, &facts, epoch),
             view: *self.views.get(view).ok_or_else(gone)?,
-            name: escaped(stem),
-            lane: LaneKey::new(file.parent().unwrap_or(Path::new(""))),
             facts,
-            file,
-            listed,
+            link: (file != listed).then(|| listed.into()),
+            file: file.into(),
         })
     }
 
@@ -68,7 +63,7 @@ impl Core {
     /// # Errors
     /// `Changed` if not.
     pub(super) fn check(&self, node: &ImageNode) -> Result<()> {
-        let now = self.reached(&node.listed, &node.file).map_err(|e| e.with_kind(Kind::Changed))?;
+        let now = self.reached(node.listed(), &node.file).map_err(|e| e.with_kind(Kind::Changed))?;
         if now.print == node.facts.print && now.rights == node.facts.rights {
             return Ok(());
         }

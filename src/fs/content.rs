@@ -105,7 +105,7 @@ impl Core {
             return Ok(None);
         };
         let path = parsed.image.source.members().get(member as usize).map(|m| m.path.clone());
-        Ok(path.filter(|p| *p != node.file).zip(parsed.members.get(member as usize).copied().flatten()))
+        Ok(path.filter(|p| **p != *node.file).zip(parsed.members.get(member as usize).copied().flatten()))
     }
 }
 

@@ -102,7 +102,7 @@ impl Core {
             drop(gone);
             Ok(document)
         };
-        self.engine.submit(&node.lane, Class::Data, reader, job, done);
+        self.engine.submit(&node.lane(), Class::Data, reader, job, done);
     }
 
     fn document_now(&self, node: &ImageNode, parsed: &Parsed, inside: Virtual, watch: &Watch) -> Result<Vec<u8>> {
@@ -159,12 +159,12 @@ fn write(node: &ImageNode, parsed: &Parsed, inside: Virtual, windows: &[Window])
     if let Some((kind, file)) = group(node, parsed, inside) {
         let name = match (kind, inside) {
             (GroupKind::Image(series), Virtual::SeriesFile(..)) => series_name(node, parsed, series),
-            _ => node.name.clone(),
+            _ => node.name(),
         };
         return Ok(node.view.group_file(image, &name, kind, file, windows));
     }
     match inside {
-        Virtual::Metadata => Ok(metadata::ome_xml(image, &node.name)),
+        Virtual::Metadata => Ok(metadata::ome_xml(image, &node.name())),
         Virtual::ArrayFile(series, level, _) => {
             let known = image.pyramids.get(series as usize).is_some_and(|p| (level as usize) < p.levels.len());
             if known { Ok(node.view.array_file(image, series, level)) } else { Err(missing()) }
@@ -178,9 +178,9 @@ fn series_name(node: &ImageNode, parsed: &Parsed, series: u32) -> String {
     match parsed.image.source.series().get(series as usize) {
         Some(s) if !s.name.is_empty() => s.name.clone(),
         Some(s) => match &s.role {
-            Role::Associated(name) => format!("{} {name}", node.name),
-            Role::Image => format!("{} {series}", node.name),
+            Role::Associated(name) => format!("{} {name}", node.name()),
+            Role::Image => format!("{} {series}", node.name()),
         },
-        None => node.name.clone(),
+        None => node.name(),
     }
 }

@@ -118,7 +118,7 @@ impl Core {
             return done(known);
         }
         let (core, opened) = (Arc::clone(self), Arc::clone(node));
-        self.engine.submit(&node.lane, Class::Meta, reader, move |watch| core.image_now(&opened, watch), done);
+        self.engine.submit(&node.lane(), Class::Meta, reader, move |watch| core.image_now(&opened, watch), done);
     }
 
     /// The open image. On a lane.
@@ -210,7 +210,7 @@ impl Core {
         for member in all {
             watch.tick();
             watch.check()?;
-            if member.path == node.file {
+            if *member.path == *node.file {
                 facts.push(None);
                 continue;
             }
@@ -229,7 +229,7 @@ impl Core {
         let parts: Vec<&[u8]> = state.iter().map(Vec::as_slice).collect();
         let now = Identity::of(&parts);
         let key = super::node::content_key(&node.file, &node.facts.print, 0);
-        let paths: Arc<[PathBuf]> = all.iter().map(|m| m.path.clone()).filter(|p| *p != node.file).collect();
+        let paths: Arc<[PathBuf]> = all.iter().map(|m| m.path.clone()).filter(|p| **p != *node.file).collect();
         let mut sidecars = lock(&self.images.sidecars);
         let first = sidecars.peek(&key).map_or(now, |s| s.first);
         let epoch = if first == now { 0 } else { now.key() };

@@ -85,7 +85,7 @@ impl Fs {
                 self.0.run(&lane, Class::Meta, reader, move |_| core.mirror_attr(&mirror, id), done);
             }
             Ok(At::Inside(node, Virtual::Root)) => {
-                let lane = node.lane.clone();
+                let lane = node.lane();
                 let job = move |_: &Arc<Watch>| core.check(&node).map(|()| (image_attr(&node, id), TREE_TTL));
                 self.0.engine.submit(&lane, Class::Meta, reader, job, done);
             }
@@ -200,7 +200,7 @@ impl Core {
             return then(self, &node, &parsed);
         }
         let (core, measured, image) = (Arc::clone(self), Arc::clone(&parsed), Arc::clone(&node));
-        let lane = node.lane.clone();
+        let lane = node.lane();
         let job = move |_: &Arc<Watch>| core.document_size(&image, &measured, inside);
         let core = Arc::clone(self);
         // A size that could not be found fails again, at once, in `then`.

@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::exec::LaneKey;
+use crate::format::split_image_name;
 use crate::io::Fingerprint;
 use crate::sync::Arc;
-use crate::tree::{ArrayNodes, EntryKind, Facts, IMAGE_NODES, Identity, Place, Rights, SERIES_NODES, Virtual};
+use crate::tree::{ArrayNodes, EntryKind, Facts, IMAGE_NODES, Identity, Place, Rights, SERIES_NODES, Virtual, escaped};
 use crate::zarr::View;
 
 /// An entry of the source shown as it is.
@@ -18,20 +19,17 @@ pub(super) struct Mirror {
     pub print: Option<Fingerprint>,
 }
 
-/// The directory of an image in one view, at one state of its file.
+/// The directory of an image in one view, at one state of its file. The kernel may refer to very many, so it is kept small.
 pub(super) struct ImageNode {
     /// The image file beneath SOURCE, named without links.
-    pub file: PathBuf,
-    /// The entry that made it an image: the file, or a link to it.
-    pub listed: PathBuf,
+    pub file: Box<Path>,
+    /// The link to it that made it an image, if it was one.
+    pub link: Option<Box<Path>>,
     /// The same image in every view and under every name: the key of what was parsed and cached.
     pub key: u64,
     pub identity: Identity,
     pub view: View,
-    /// What documents call the image.
-    pub name: String,
     pub facts: Facts,
-    pub lane: LaneKey,
 }
 
 /// A block of node ids.
@@ -115,6 +113,22 @@ pub(super) fn content_key(file: &Path, print: &Fingerprint, epoch: u64) -> u64 {
 }
 
 impl ImageNode {
+    /// The entry that made it an image: the file, or a link to it.
+    pub fn listed(&self) -> &Path {
+        self.link.as_deref().unwrap_or(&self.file)
+    }
+
+    /// Where its file is read.
+    pub fn lane(&self) -> LaneKey {
+        LaneKey::new(self.file.parent().unwrap_or(Path::new("")))
+    }
+
+    /// What documents call the image.
+    pub fn name(&self) -> String {
+        let name = self.listed().file_name().map_or(&[][..], OsStr::as_bytes);
+        escaped(split_image_name(name).map_or(name, |(stem, _)| stem))
+    }
+
     /// The identity of a block of this image, and the number of its nodes; arrays count for themselves.
     pub fn block(&self, place: Place, array: Option<&ArrayNodes>) -> (Identity, u64) {
         let own = self.identity.to_bytes();

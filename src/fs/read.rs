@@ -96,7 +96,7 @@ impl Fs {
                         Ok(member) => member,
                         Err(e) => return done(Err(e)),
                     };
-                    let lane = image.lane.clone();
+                    let lane = image.lane();
                     let (checking, checked) = (Arc::clone(&core), Arc::clone(&image));
                     let job = move |_: &Arc<Watch>| {
                         checking.check(&checked)?;
@@ -177,7 +177,7 @@ impl Fs {
                                 return done(Ok(&[]));
                             }
                             let chunk = array.chunk(number);
-                            core.engine.read_chunk(&image.lane, &parsed.image, chunk, offset..end, reader, done);
+                            core.engine.read_chunk(&image.lane(), &parsed.image, chunk, offset..end, reader, done);
                         }
                         _ => core.with_document(&image, parsed, at, reader, move |document| match document {
                             Err(e) => done(Err(e)),
