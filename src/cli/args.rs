@@ -197,7 +197,7 @@ pub struct StatusArgs {
     /// Where it is mounted.
     #[arg(value_hint = ValueHint::DirPath)]
     pub mountpoint: Option<PathBuf>,
-    /// One JSON document: a list with one object for each mount.
+    /// JSON: an object for MOUNTPOINT, a list of them without.
     #[arg(long)]
     pub json: bool,
 }

@@ -22,9 +22,8 @@ pub fn run(args: &MountArgs) -> Result<Exit, Failure> {
 
 /// Whatever keeps a mount from serving is an ordinary failure; the kind says nothing about a file here.
 fn plain(error: crate::Error) -> Failure {
-    Failure::new(match (error.file(), error.kind()) {
-        (Some(file), crate::error::Kind::Invalid) => format!("{}: {}", file.display(), error.what()),
-        (None, crate::error::Kind::Invalid | crate::error::Kind::Unsupported) => error.what().to_owned(),
-        _ => error.to_string(),
+    Failure::new(match error.file() {
+        Some(file) => format!("{}: {}", file.display(), error.what()),
+        None => error.what().to_owned(),
     })
 }

@@ -25,8 +25,12 @@ pub fn run(args: &StatusArgs) -> Result<Exit, Failure> {
         None => all()?,
     };
     let text = if args.json {
-        let documents: Vec<&Value> = mounts.iter().map(|m| &m.document).collect();
-        serde_json::to_string_pretty(&documents).map_err(Failure::new)? + "\n"
+        let all: Vec<Value> = mounts.iter().map(|m| m.document.clone()).collect();
+        let document = match (&args.mountpoint, all.as_slice()) {
+            (Some(_), [one]) => one.clone(),
+            _ => Value::Array(all),
+        };
+        serde_json::to_string_pretty(&document).map_err(Failure::new)? + "\n"
     } else {
         mounts.iter().map(|m| table(&m.document)).collect::<Vec<_>>().join("\n")
     };

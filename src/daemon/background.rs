@@ -112,6 +112,10 @@ impl Reporter {
 
     /// It never will.
     pub fn failed(mut self, why: &Error) {
+        let why = match why.file() {
+            Some(file) => format!("{}: {}", file.display(), why.what()),
+            None => why.what().to_owned(),
+        };
         let _ = self.0.write_all(format!("failed {why}").as_bytes());
     }
 }

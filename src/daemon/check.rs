@@ -87,6 +87,10 @@ pub fn fuse_is_usable(allow_other: bool) -> Result<()> {
             "/dev/fuse is missing; load it with 'modprobe fuse', or give the container the device",
         ));
     }
+    if let Err(e) = std::fs::File::options().read(true).write(true).open("/dev/fuse") {
+        let what = format!("/dev/fuse: {e}; a machine where users may mount has it readable and writable for all");
+        return Err(Error::new(Kind::AccessDenied, what));
+    }
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }

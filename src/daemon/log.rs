@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value};
 
 use crate::config::{LogFormat, LogLevel, LogOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::fs::{Events, Level};
 use crate::sync::{Arc, Mutex, OnceLock, lock};
 
@@ -62,7 +62,10 @@ impl Log {
         let file = match &options.file {
             None => None,
             Some(path) => {
-                let (file, size) = append(path).map_err(|e| Error::io(&e, "log file").in_file(path))?;
+                let (file, size) = append(path).map_err(|e| {
+                    let what = format!("log file: {e}; name another with --log-file");
+                    Error::new(Kind::Io, what).in_file(path)
+                })?;
                 Some((path.clone(), file, size))
             }
         };
