@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::content::image_attr;
@@ -22,6 +22,32 @@ pub struct LookedUp {
     pub attr: Option<Attr>,
     /// How long.
     pub ttl: Duration,
+}
+
+/// What a name in a source directory turned out to be.
+enum Named {
+    /// All that is asked for.
+    Seen(LookedUp),
+    /// A folder, still to be looked at on a lane of its own: a file system may be mounted there that does not answer,
+    /// and its parent must not wait with it.
+    Folder(PathBuf),
+}
+
+/// The lane of a source entry: that of its directory, a folder's own for a folder.
+fn lane_of(mirror: &Mirror) -> PathBuf {
+    match mirror.kind {
+        EntryKind::Directory => mirror.path.clone(),
+        _ => mirror.path.parent().unwrap_or(Path::new("")).to_owned(),
+    }
+}
+
+fn looked_up(made: Result<Attr>) -> Result<LookedUp> {
+    match made {
+        Ok(attr) => Ok(LookedUp { attr: Some(attr), ttl: TREE_TTL }),
+        // Gone since it was listed.
+        Err(e) if e.errno() == libc::ENOENT => Ok(LookedUp { attr: None, ttl: TREE_TTL }),
+        Err(e) => Err(e),
+    }
 }
 
 fn stale(path: &Path) -> Error {
@@ -46,12 +72,21 @@ impl Fs {
             }
             Ok(At::Mirror(mirror)) => {
                 let path = mirror.path.clone();
+                let further = Arc::clone(&core);
                 self.0.run(
                     &mirror.path,
                     Class::Meta,
                     reader,
                     move |watch| core.look_up_source(&path, &name, watch),
-                    done,
+                    move |found| match found {
+                        Err(e) => done(Err(e)),
+                        Ok(Named::Seen(looked_up)) => done(Ok(looked_up)),
+                        Ok(Named::Folder(path)) => {
+                            let core = Arc::clone(&further);
+                            let lane = path.clone();
+                            further.run(&lane, Class::Meta, reader, move |_| core.look_up_folder(path), done);
+                        }
+                    },
                 );
             }
             Ok(At::Inside(_, at)) if !at.is_directory() => {
@@ -81,7 +116,7 @@ impl Fs {
         match self.0.node(id) {
             Err(e) => done(Err(e)),
             Ok(At::Mirror(mirror)) => {
-                let lane = mirror.path.parent().unwrap_or(Path::new("")).to_owned();
+                let lane = lane_of(&mirror);
                 self.0.run(&lane, Class::Meta, reader, move |_| core.mirror_attr(&mirror, id), done);
             }
             Ok(At::Inside(node, Virtual::Root)) => {
@@ -118,25 +153,25 @@ impl Fs {
 }
 
 impl Core {
-    fn look_up_source(&self, directory: &Path, name: &[u8], watch: &Watch) -> Result<LookedUp> {
-        let absent = LookedUp { attr: None, ttl: TREE_TTL };
+    fn look_up_source(&self, directory: &Path, name: &[u8], watch: &Watch) -> Result<Named> {
         let held = self.listing(directory, watch)?;
+        let path = || directory.join(OsStr::from_bytes(name));
         let made = match held.listing.find(&self.names, name) {
-            None => return Ok(absent),
-            Some(Found::Real(_)) => self.look_up_mirror(directory.join(OsStr::from_bytes(name))),
+            None => return Ok(Named::Seen(LookedUp { attr: None, ttl: TREE_TTL })),
+            Some(Found::Real(EntryKind::Directory)) => return Ok(Named::Folder(path())),
+            Some(Found::Real(_)) => self.look_up_mirror(path()),
             Some(Found::Image { source, view }) => {
                 self.image_node(directory, &source, view, name, watch).and_then(|node| self.look_up_image(node))
             }
         };
-        match made {
-            Ok(attr) => Ok(LookedUp { attr: Some(attr), ttl: TREE_TTL }),
-            // Gone since it was listed.
-            Err(e) if e.errno() == libc::ENOENT => Ok(absent),
-            Err(e) => Err(e),
-        }
+        looked_up(made).map(Named::Seen)
     }
 
-    fn look_up_mirror(&self, path: std::path::PathBuf) -> Result<Attr> {
+    fn look_up_folder(&self, path: PathBuf) -> Result<LookedUp> {
+        looked_up(self.look_up_mirror(path))
+    }
+
+    fn look_up_mirror(&self, path: PathBuf) -> Result<Attr> {
         let facts = self.source.facts(&path)?;
         let kind = EntryKind::of(facts.kind).ok_or_else(|| stale(&path))?;
         let identity = mirror_identity(&path, kind, Some(&facts));

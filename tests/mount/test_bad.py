@@ -92,14 +92,16 @@ def rows_of(t, page, y, shape):
 
 
 def damage(path, compression="zlib"):
-    """A two-tile image whose second tile is noise."""
-    d = np.random.default_rng(3).integers(0, 60000, (512, 1024), dtype=np.uint16)
+    """A two-tile image whose second tile no decoder can take for a whole one."""
+    y, x = np.mgrid[0:512, 0:1024]
+    d = ((y * 3) ^ (x >> 2)).astype(np.uint16)
     tifffile.imwrite(path, d, tile=(512, 512), compression=compression, metadata=None, photometric="minisblack")
     with tifffile.TiffFile(path) as t:
         offset, count = t.pages[0].dataoffsets[1], t.pages[0].databytecounts[1]
     with open(path, "r+b") as f:
-        f.seek(offset + count // 3)
-        f.write(b"\xff" * (count // 2))
+        f.seek(offset + (0 if compression == "zstd" else count // 3))
+        # Runs that end in a literal without its bytes; codes and headers that do not exist.
+        f.write((b"\x80" if compression == "packbits" else b"\xff") * (count - count // 3))
     return d
 
 
