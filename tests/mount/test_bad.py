@@ -13,9 +13,19 @@ ENTRIES = corpus.manifest()["bad"] if corpus.folder() else []
 
 
 @pytest.fixture(scope="module")
-def bad_mount():
-    with mounts.Mount(os.path.join(corpus.folder(), "bad"), "--cache-size", "64MiB") as m:
-        yield m
+def bad_mounts():
+    live = []
+    yield live
+    for m in live:
+        m.close()
+
+
+@pytest.fixture
+def bad_mount(bad_mounts):
+    """One mount for all cases, and another after a case that ended it."""
+    if not bad_mounts or not bad_mounts[-1].alive():
+        bad_mounts.append(mounts.Mount(os.path.join(corpus.folder(), "bad"), "--cache-size", "64MiB"))
+    return bad_mounts[-1]
 
 
 @pytest.mark.skipif(not ENTRIES, reason="the corpus is not here")
@@ -57,7 +67,7 @@ def test_what_is_intact_reads_right(tmp_path, mount):
     """The rows beside a lost strip, with chunks small enough to tell them apart."""
     source = os.path.join(corpus.folder(), "bad", "tiff")
     m = mount(source, "--chunk", "8,64")
-    for name in ("strip_past_eof.tif", "deflate_corrupt.tif", "deflate_truncated.tif", "truncated_50.ome.tif"):
+    for name in ("strip_past_eof.tif", "deflate_corrupt.tif", "deflate_truncated.tif"):
         a = zarr.open_array(m.join(name + ".ome.zarr", "0"), mode="r") if os.path.exists(m.join(name + ".ome.zarr/zarr.json")) else None
         assert a is not None, name
         good = bad = 0

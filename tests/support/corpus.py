@@ -95,12 +95,16 @@ def out_of_scope(path):
 
 # ------------------------------------------------------------------ bad entries
 
+HUGE = 1 << 33  # a plane of more pixels declared than this: an overview of it sweeps them all, and may take its minutes
+
+
 class Look:
     """What a bounded look through one virtual directory met."""
 
     def __init__(self):
         self.listed, self.read, self.failed, self.wrong = 0, [], [], []
         self.exists, self.seconds, self.reason = False, 0.0, None
+        self.plane, self.unread = 0, 0  # pixels of a plane of level 0; levels that were not read
 
     def outcome(self):
         if not self.exists:
@@ -171,6 +175,11 @@ def look_through(root, most=48, chosen=random.Random(0)):
 
     def chunks(path, doc):
         shape, chunk = doc["shape"], doc["chunk_grid"]["configuration"]["chunk_shape"]
+        if os.path.basename(path) == "0":
+            look.plane = shape[-1] * shape[-2]
+        elif look.plane > HUGE and os.path.basename(path) not in ("1", "2"):
+            look.unread += 1
+            return
         grid = [-(-s // c) for s, c in zip(shape, chunk)]
         total = 1
         for g in grid:
