@@ -8,12 +8,15 @@ use super::Fs;
 use super::images::Parsed;
 use super::node::At;
 use crate::error::{Error, Kind, Result};
-use crate::exec::{Class, Reader};
+use crate::exec::{Class, Engine, Reader};
 use crate::io::Watch;
+use crate::model::TileId;
 use crate::sync::Arc;
 use crate::tree::{EntryKind, Virtual};
 
 const OURS: &str = "user.fuzarr.";
+/// The kernel passes on no longer value.
+const LONGEST: usize = 64 << 10;
 
 fn none() -> Error {
     Error::new(Kind::NoAttribute, "no such attribute")
@@ -44,8 +47,9 @@ impl Fs {
             match name.as_str() {
                 "source" => done(Ok(node.file.as_os_str().as_bytes().to_vec())),
                 "version" => done(Ok(env!("CARGO_PKG_VERSION").as_bytes().to_vec())),
-                "format" | "dataset" | "error" => {
-                    self.0.with_image(node, reader, move |parsed| done(image_attribute(&name, parsed)));
+                "format" | "dataset" | "error" | "damaged" => {
+                    let engine = Arc::clone(&self.0.engine);
+                    self.0.with_image(node, reader, move |parsed| done(image_attribute(&engine, &name, parsed)));
                 }
                 _ => done(Err(none())),
             }
@@ -73,8 +77,8 @@ impl Fs {
         if let At::Inside(node, Virtual::Root) = &at {
             let mut names = vec!["source", "version"];
             let known = self.0.images.known(node.key);
-            for name in ["format", "dataset", "error"] {
-                if known.clone().is_some_and(|k| image_attribute(name, k).is_ok()) {
+            for name in ["format", "dataset", "error", "damaged"] {
+                if known.clone().is_some_and(|k| image_attribute(&self.0.engine, name, k).is_ok()) {
                     names.push(name);
                 }
             }
@@ -91,12 +95,28 @@ impl Fs {
     }
 }
 
-fn image_attribute(name: &str, parsed: Result<Arc<Parsed>>) -> Result<Vec<u8>> {
+/// What synthesized levels left out so far, one line for each unit.
+fn damage(engine: &Engine, key: u64) -> Result<Vec<u8>> {
+    let mut text = String::new();
+    for (id, why) in engine.damaged(key) {
+        let TileId { series, level, t, g, z, ty, tx } = id;
+        let place = format!("series {series} level {level} t {t} c {g} z {z} row {ty} column {tx}");
+        let line = format!("{place}: {}\n", why.reason());
+        if text.len() + line.len() > LONGEST {
+            break;
+        }
+        text.push_str(&line);
+    }
+    if text.is_empty() { Err(none()) } else { Ok(text.into_bytes()) }
+}
+
+fn image_attribute(engine: &Engine, name: &str, parsed: Result<Arc<Parsed>>) -> Result<Vec<u8>> {
     match (name, parsed) {
         ("error", Err(e)) => Ok(e.reason().into_bytes()),
         ("error", Ok(_)) => Err(none()),
         (_, Err(e)) if matches!(e.kind(), Kind::Stuck | Kind::Interrupted) => Err(e),
         (_, Err(_)) => Err(none()),
+        ("damaged", Ok(parsed)) => damage(engine, parsed.image.key),
         ("format", Ok(parsed)) => Ok(parsed.image.format.as_bytes().to_vec()),
         ("dataset", Ok(parsed)) => {
             // The first member by byte order stands for the set, the same from every member.
