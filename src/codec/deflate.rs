@@ -13,9 +13,11 @@ pub fn decode(data: &[u8], out: &mut [u8], least: usize) -> Result<()> {
     match libdeflater::Decompressor::new().zlib_decompress(data, out) {
         Ok(n) if n >= least => Ok(()),
         Ok(n) => Err(Error::truncated(format!("the Deflate data give {n} bytes of {least}"))),
-        // More than expected (a last strip written in full, or a bomb), or damage behind what counts: up to `out.len()`
-        // decides.
-        Err(InsufficientSpace) => fill(&mut reader(data), out),
+        Err(InsufficientSpace) => {
+            let mut reader = reader(data);
+            fill(&mut reader, out)?;
+            check_rest(&mut reader)
+        }
         Err(BadData) => Err(Error::malformed("damaged Deflate data")),
     }
 }
@@ -27,6 +29,23 @@ pub fn reader<R: BufRead>(data: R) -> impl Read + use<R> {
 
 fn fill(reader: &mut impl Read, out: &mut [u8]) -> Result<()> {
     reader.read_exact(out).map_err(|e| super::stream_error(&e, "Deflate"))
+}
+
+/// More than was asked for is fair (a last strip written in full), as long as it ends well: damage in the middle mostly
+/// shows as a wrong length and a wrong checksum at the end, and noise must not be shown as pixels. A bomb is not followed.
+fn check_rest(reader: &mut impl Read) -> Result<()> {
+    const MOST: usize = 16 << 20;
+    let mut buffer = [0; 16 << 10];
+    let mut rest = 0;
+    loop {
+        match reader.read(&mut buffer).map_err(|e| super::stream_error(&e, "Deflate"))? {
+            0 => return Ok(()),
+            n => rest += n,
+        }
+        if rest > MOST {
+            return Err(Error::malformed(format!("Deflate data give over {MOST} bytes more than belong here")));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -52,6 +71,15 @@ mod tests {
         let mut some = vec![0; 100];
         decode(&packed, &mut some, 100).unwrap();
         assert_eq!(some, data[..100]);
+    }
+
+    #[test]
+    fn noise_that_gives_more_is_an_error() {
+        let data: Vec<u8> = (0..60_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut packed = packed(&data);
+        let (from, to) = (packed.len() / 3, packed.len() * 5 / 6);
+        packed[from..to].fill(0xff);
+        assert!(decode(&packed, &mut vec![0; data.len()], data.len()).is_err());
     }
 
     #[test]

@@ -118,6 +118,7 @@ fn plan(
     chunk: ChunkId,
     leads: &mut HashMap<ChunkId, Lead>,
 ) -> Result<()> {
+    image.check_extent(chunk)?;
     let budget = &shared.units.budget;
     let nearest = image.source.series()[chunk.series as usize].reduction == Reduction::Nearest;
     let share = budget.total() / 8;

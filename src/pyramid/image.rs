@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::config::Damaged;
+use crate::error::{Error, Result};
 use crate::format::ImageSource;
-use crate::model::{Series, Shape};
+use crate::model::{Reduction, Series, Shape};
 
 /// Where a level's pixels come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,5 +99,34 @@ impl OpenImage {
     ) -> Self {
         let pyramids = source.series().iter().map(|s| Pyramid::new(s, chunk)).collect();
         OpenImage { key, format, source, pyramids, damaged }
+    }
+
+    /// May `chunk` of a synthesized level be made at all?
+    ///
+    /// A few hundred bytes can declare a plane of terabytes, and its coarsest level would be a sweep over all of it. What
+    /// a file can hold is bounded by its length: no codec here does better than about 1 to 1500 on real content.
+    ///
+    /// # Errors
+    /// `OverLimit` if the pixels under the chunk are out of proportion to the bytes that the files hold.
+    pub fn check_extent(&self, chunk: ChunkId) -> Result<()> {
+        const ALWAYS: u64 = 256 << 20;
+        const RATIO: u64 = 2048;
+        let members = self.source.members();
+        let (pyramid, series) = (&self.pyramids[chunk.series as usize], &self.source.series()[chunk.series as usize]);
+        let Some(base) = pyramid.levels.iter().rfind(|l| l.origin != Origin::Synthesized) else { return Ok(()) };
+        if members.is_empty() || series.reduction == Reduction::Nearest {
+            return Ok(());
+        }
+        let steps = chunk.level - u32::try_from(series.levels.len() - 1).unwrap_or(0);
+        let rows = pyramid.chunk.0.checked_shl(steps).filter(|r| r >> steps == pyramid.chunk.0).unwrap_or(u64::MAX);
+        let pixel = series.samples.saturating_mul(series.dtype.size() as u64);
+        let under = rows.min(base.shape.y).saturating_mul(base.shape.x).saturating_mul(pixel);
+        let held = members.iter().fold(0u64, |sum, m| sum.saturating_add(m.print.size));
+        if under <= held.saturating_mul(RATIO).saturating_add(ALWAYS) {
+            return Ok(());
+        }
+        Err(Error::over_limit(format!(
+            "a reduced level over {under} bytes of pixels is not made from a file of {held} bytes: almost nothing is stored"
+        )))
     }
 }

@@ -174,7 +174,7 @@ impl Layout {
     fn choose_unit(&mut self, limits: &Limits) -> Result<()> {
         let row = self.shown_bytes(1).max(self.row_bytes()).max(1);
         let block = row.saturating_mul(self.block.y);
-        let band = (BAND_BYTES.min(limits.unit_bytes) / row).max(1);
+        let band = aligned((BAND_BYTES.min(limits.unit_bytes) / row).max(1));
         // No unit of this page may have a size that does not fit in memory arithmetic.
         if row.checked_mul(self.block.y).is_none_or(|n| n > 1 << 56) {
             return Err(Error::over_limit(format!("blocks of {} x {} pixels", self.block.x, self.block.y)));
@@ -188,11 +188,17 @@ impl Layout {
             self.bands = true;
             self.unit.y = band.min(self.height);
         } else if !self.tiled {
-            let strips = (GATHER_BYTES / block).clamp(1, self.height.div_ceil(self.block.y));
+            let strips = (aligned(GATHER_BYTES / row) / self.block.y).clamp(1, self.height.div_ceil(self.block.y));
             self.unit.y = (strips * self.block.y).min(self.height);
         }
         Ok(())
     }
+}
+
+/// At most `rows` rows, such that units end where chunks do: what is lost with a strip then stays in its own chunks.
+fn aligned(rows: u64) -> u64 {
+    const CHUNK_ROWS: u64 = 512;
+    if rows <= 1 { rows } else { (1 << rows.ilog2()).min(CHUNK_ROWS) }
 }
 
 fn size(ifd: &Ifd) -> Result<(u64, u64)> {
