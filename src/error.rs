@@ -21,6 +21,8 @@ pub enum Kind {
     Truncated,
     /// More memory, entries or depth would be needed than is allowed.
     OverLimit,
+    /// A file that belongs to the dataset is not there, or lies where it may not be opened.
+    Missing,
     /// The operating system failed a call on the source.
     Io,
     /// The source is no longer the file that was opened.
@@ -61,6 +63,7 @@ impl Kind {
             | Kind::Malformed
             | Kind::Truncated
             | Kind::OverLimit
+            | Kind::Missing
             | Kind::Io
             | Kind::Changed
             | Kind::Stuck
@@ -85,6 +88,7 @@ impl Kind {
             Kind::Malformed => "malformed",
             Kind::Truncated => "truncated",
             Kind::OverLimit => "over the limit",
+            Kind::Missing => "missing",
             Kind::Io => "I/O error",
             Kind::Changed => "changed",
             Kind::Stuck => "no progress",
@@ -238,6 +242,7 @@ mod tests {
             Kind::Malformed,
             Kind::Truncated,
             Kind::OverLimit,
+            Kind::Missing,
             Kind::Io,
             Kind::Changed,
             Kind::Stuck,

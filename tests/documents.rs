@@ -209,3 +209,14 @@ fn contrast_comes_from_the_sample_and_tolerates_what_is_broken() {
     let lost = sample_windows(&image, 0, |_| Err::<Vec<u8>, _>(Error::new(fuzarr::Kind::Io, "gone")));
     assert!(lost.is_err(), "a source that cannot be read now is an error, not another window");
 }
+
+#[test]
+fn a_missing_member_takes_no_contrast_from_the_others() {
+    let image = image(vec![series(Dtype::U8, [1, 2, 1, 512, 512])]);
+    let windows = sample_windows(&image, 0, |id: TileId| {
+        if id.g == 0 { Err(Error::new(fuzarr::Kind::Missing, "gone")) } else { Ok(vec![7u8; 512 * 512]) }
+    })
+    .expect("windows");
+    assert_eq!((windows[0].start, windows[0].end), (0.0, 255.0));
+    assert_eq!((windows[1].start, windows[1].end), (7.0, 8.0));
+}

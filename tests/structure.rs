@@ -120,7 +120,7 @@ impl Directory {
             let found = this.files.lock().unwrap().get(path).cloned();
             found
                 .map(|b| Arc::new(MemoryFile(b)) as Arc<dyn ReadAt>)
-                .ok_or_else(|| Error::new(Kind::Io, "no such file"))
+                .ok_or_else(|| Error::new(Kind::Missing, "no such file"))
         });
         let place = Place { path: Path::new(name), open };
         let file = Arc::new(MemoryFile(bytes));
@@ -171,7 +171,7 @@ fn members_are_opened_when_read_and_a_missing_one_costs_its_planes_alone() {
     assert_eq!(read(source.as_ref(), id(0, 0, 0)).unwrap().unwrap()[0], 10);
     assert_eq!(read(source.as_ref(), id(1, 0, 0)).unwrap().unwrap()[0], 20);
     assert_eq!(source.plane_member(0, 1, 0, 0).unwrap(), Some(1));
-    assert_eq!(read(source.as_ref(), id(2, 0, 0)).unwrap_err().kind(), Kind::Io);
+    assert_eq!(read(source.as_ref(), id(2, 0, 0)).unwrap_err().kind(), Kind::Missing);
     assert_eq!(read(source.as_ref(), id(3, 0, 0)).unwrap_err().kind(), Kind::Unsupported);
     assert_eq!(read(source.as_ref(), id(4, 0, 0)).unwrap(), None, "no TiffData: never written");
     assert!(source.plane_member(0, 2, 0, 0).is_err());

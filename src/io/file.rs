@@ -40,9 +40,19 @@ impl SourceFile {
     /// A FIFO or device is refused without waiting for its other end; access times are left alone where we may.
     ///
     /// # Errors
-    /// `Io` if it cannot be opened, `Unsupported` if it is not a regular file.
+    /// `Missing` if it is not there or not beneath `root`, `Io` if the call fails, `Unsupported` if it is not a regular file.
     pub fn open(root: &Arc<OwnedFd>, relative: &Path) -> Result<Self> {
-        let fail = |e: rustix::io::Errno| Error::io(&e.into(), "open").in_file(relative);
+        use rustix::io::Errno;
+        let fail = |e: Errno| {
+            let error = Error::io(&e.into(), "open").in_file(relative);
+            // What these say will be said again; anything else may pass.
+            match e {
+                Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG => {
+                    error.with_kind(Kind::Missing)
+                }
+                _ => error,
+            }
+        };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let open = |flags| rustix::fs::openat2(root.as_fd(), relative, flags, Mode::empty(), BENEATH);
         let fd = match open(flags | OFlags::NOATIME) {

@@ -416,7 +416,7 @@ fn companion<'n>(name: &'n str, place: &Place<'_>) -> Result<(&'n Path, Arc<dyn 
     let path = safe_name(name).map_err(|e| e.at(format!("companion {name:.200}")))?;
     // A companion that is not there is a fault of the metadata: what this file holds can still be shown.
     let file = (place.open)(path).map_err(|e| {
-        let e = if e.kind() == Kind::Io { e.with_kind(Kind::Malformed) } else { e };
+        let e = if e.kind() == Kind::Missing { e.with_kind(Kind::Malformed) } else { e };
         e.at(format!("companion {name:.200}"))
     })?;
     Ok((path, file))
