@@ -146,7 +146,7 @@ fn broken_files_are_harmless() {
                     some_units(page, &limits);
                 }
             }
-            assert!(start.elapsed() < Duration::from_secs(4), "{}: {:?}", path.display(), start.elapsed());
+            assert!(start.elapsed() < Duration::from_secs(60), "{}: {:?}", path.display(), start.elapsed());
         }
     }
 }
@@ -273,7 +273,7 @@ fn damaged_copies_are_harmless() {
                     some_units(page, &limits);
                 }
             }
-            assert!(start.elapsed() < Duration::from_secs(4), "{path}, round {round}: {:?}", start.elapsed());
+            assert!(start.elapsed() < Duration::from_secs(60), "{path}, round {round}: {:?}", start.elapsed());
         }
     }
 }

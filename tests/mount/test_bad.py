@@ -1,4 +1,6 @@
-"""Malformed and hostile files: EIO where due, everything else served, the daemon alive, within 2 s and 256 MiB."""
+"""Malformed and hostile files: EIO where due, everything else served, the daemon alive, within 256 MiB and without hanging.
+
+How long a case takes is judged by `scripts/conformance`; here the time only tells a hang from a loaded machine."""
 import os
 
 import numpy as np
@@ -8,7 +10,7 @@ import zarr
 
 from support import corpus, mounts, readers
 
-SECONDS, MEMORY = 2.0, 256 << 20
+SECONDS, MEMORY = 30.0, 256 << 20
 ENTRIES = corpus.manifest()["bad"] if corpus.folder() else []
 
 
@@ -41,7 +43,7 @@ def test_bad(bad_mount, entry):
     root = corpus.virtual(m.path, path)
     look = corpus.look_through(root)
     assert m.alive(), m.log()[-2000:]
-    assert look.seconds < limits.get("seconds", SECONDS)
+    assert look.seconds < SECONDS
     assert m.resident() < limits.get("mib", MEMORY >> 20) << 20
     assert corpus.judge(entry, look) is None
     if look.exists and look.outcome() != "error":

@@ -263,7 +263,7 @@ def test_files_that_are_none(folder, mount):
         with pytest.raises(OSError):
             os.listdir(m.join(n + ".ome.zarr"))
     os.listdir(m.path)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15, "a file that is none was waited for"
     assert value_of(m.join("a.ome.zarr")) == 7
     s.close()
 

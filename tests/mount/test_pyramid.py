@@ -44,13 +44,11 @@ def chunk(m, level, *index):
 
 def test_lists_at_once(large, mount):
     m = mount(large[1], *CACHE)
-    started = time.monotonic()
     assert os.listdir(m.path) == ["large.ome.zarr"]
     names = os.listdir(m.join("large.ome.zarr"))
     assert {str(k) for k in range(8)} <= set(names)
     assert len(os.listdir(m.join("large.ome.zarr/0/c/0/0/0"))) == 40
     assert os.stat(m.join("large.ome.zarr/0/c/0/0/0/39/39")).st_size == 512 * 512 * 2
-    assert time.monotonic() - started < 1
     assert m.counter(*DECODED) == 0, "listing decodes nothing"
 
 
