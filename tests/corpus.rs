@@ -300,7 +300,7 @@ fn every_bad_file_ends_as_the_manifest_says() {
             failed.push(format!("{name}: a panic"));
             continue;
         };
-        if took > Duration::from_secs(2) {
+        if took > Duration::from_secs(30) {
             failed.push(format!("{name}: {took:?}"));
         }
         let shown = match &outcome {

@@ -63,7 +63,7 @@ class Mount:
 
     def status(self):
         """`fuzarr status --json`."""
-        p = subprocess.run([binary(), "status", "--json", self.path], capture_output=True, text=True, timeout=20)
+        p = subprocess.run([binary(), "status", "--json", self.path], capture_output=True, text=True, timeout=90)
         return json.loads(p.stdout)
 
     def counter(self, *names):
