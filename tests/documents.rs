@@ -78,6 +78,7 @@ fn series(dtype: Dtype, shape: [u64; 5]) -> Series {
         colormap: None,
         acquired: None,
         description: None,
+        objective: None,
     }
 }
 

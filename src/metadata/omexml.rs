@@ -34,6 +34,9 @@ pub(super) fn document(series: &[&Series], name: &str) -> io::Result<Vec<u8>> {
     out.write_event(Event::Start(root))?;
     let mut notes: Vec<Note> = Vec::new();
     for (index, series) in series.iter().enumerate() {
+        instrument(&mut out, index, series)?;
+    }
+    for (index, series) in series.iter().enumerate() {
         image(&mut out, index, series, name, &mut notes)?;
     }
     annotations(&mut out, &notes)?;
@@ -52,6 +55,26 @@ enum Note {
     LargeSize { x: u64, y: u64, z: u64, c: u64, t: u64 },
 }
 
+/// The lens of an image. The schema wants instruments before images.
+fn instrument(out: &mut Out, index: usize, series: &Series) -> io::Result<()> {
+    let Some(objective) = &series.objective else { return Ok(()) };
+    let mut element = BytesStart::new("Instrument");
+    element.push_attribute(("ID", format!("Instrument:{index}").as_str()));
+    out.write_event(Event::Start(element))?;
+    let mut element = BytesStart::new("Objective");
+    element.push_attribute(("ID", format!("Objective:{index}").as_str()));
+    if let Some(model) = &objective.model {
+        element.push_attribute(("Model", attribute(model).as_str()));
+    }
+    for (key, value) in [("LensNA", objective.na), ("NominalMagnification", objective.magnification)] {
+        if let Some(v) = value.filter(|v| *v >= f64::from(f32::MIN_POSITIVE) && *v <= f64::from(f32::MAX)) {
+            element.push_attribute((key, v.to_string().as_str()));
+        }
+    }
+    out.write_event(Event::Empty(element))?;
+    out.write_event(Event::End(BytesEnd::new("Instrument")))
+}
+
 fn image(out: &mut Out, index: usize, series: &Series, name: &str, notes: &mut Vec<Note>) -> io::Result<()> {
     let mut element = BytesStart::new("Image");
     element.push_attribute(("ID", format!("Image:{index}").as_str()));
@@ -63,6 +86,13 @@ fn image(out: &mut Out, index: usize, series: &Series, name: &str, notes: &mut V
     }
     if let Some(description) = &series.description {
         text_element(out, "Description", description)?;
+    }
+    if series.objective.is_some() {
+        for (name, id) in [("InstrumentRef", "Instrument"), ("ObjectiveSettings", "Objective")] {
+            let mut reference = BytesStart::new(name);
+            reference.push_attribute(("ID", format!("{id}:{index}").as_str()));
+            out.write_event(Event::Empty(reference))?;
+        }
     }
     pixels(out, index, series)?;
     for note in [stored_type(series), large_size(series)].into_iter().flatten() {

@@ -34,6 +34,7 @@ fn series(dtype: Dtype) -> Series {
         colormap: None,
         acquired: Some("2010-02-23T12:51:30".into()),
         description: Some("1 < 2 &amp; \u{0}é".into()),
+        objective: None,
     }
 }
 

@@ -7,5 +7,5 @@ mod units;
 
 pub use channel::{Channel, Rgb};
 pub use dtype::Dtype;
-pub use series::{Colormap, Level, Reduction, Role, Series, Shape, TileId, TileSize};
+pub use series::{Colormap, Level, Objective, Reduction, Role, Series, Shape, TileId, TileSize};
 pub use units::{Physical, Quantity, Unit};

@@ -110,6 +110,19 @@ pub struct Series {
     pub acquired: Option<String>,
     /// Free text the source gives.
     pub description: Option<String>,
+    /// The lens, if the source says anything of it.
+    pub objective: Option<Objective>,
+}
+
+/// What a source says of the objective lens.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Objective {
+    /// Nominal magnification: 20 for a 20x lens.
+    pub magnification: Option<f64>,
+    /// Numerical aperture.
+    pub na: Option<f64>,
+    /// The name it goes by.
+    pub model: Option<String>,
 }
 
 impl Series {

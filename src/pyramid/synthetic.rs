@@ -111,6 +111,7 @@ impl Synthetic {
             colormap: None,
             acquired: None,
             description: None,
+            objective: None,
         };
         Synthetic {
             series: vec![series],

@@ -61,6 +61,7 @@ fn half() -> OpenImage {
         colormap: None,
         acquired: None,
         description: None,
+        objective: None,
     };
     OpenImage::new(0, "tiff", Arc::new(Half(vec![series])), None, Damaged::Error)
 }

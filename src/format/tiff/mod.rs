@@ -2,6 +2,7 @@
 
 mod cursors;
 mod decode;
+mod dialect;
 mod fetch;
 mod files;
 pub mod header;
@@ -19,12 +20,11 @@ pub mod tags;
 
 use std::sync::Arc;
 
-use self::files::{Files, Indexed};
+use self::dialect::{DIALECTS, Opening};
+use self::files::Indexed;
 use self::header::TiffFile;
-use self::page::Page;
 use self::plain::Groups;
-use self::series::{about_content, tolerate};
-use self::source::TiffSource;
+use self::series::about_content;
 use super::omexml;
 use super::{Format, ImageSource, Limits, Place};
 use crate::error::{Error, Kind, Result};
@@ -46,11 +46,15 @@ impl Format for Tiff {
             ".ome.btf",
             ".ome.tf2",
             ".ome.tf8",
+            ".qptiff",
             ".tiff",
             ".tif",
             ".btf",
             ".tf2",
             ".tf8",
+            ".svs",
+            ".scn",
+            ".bif",
         ]
     }
 
@@ -69,12 +73,12 @@ impl Format for Tiff {
         let source = if is_tiff(&head) {
             open_tiff(file, place, limits, watch)?
         } else {
-            ome::open_companion(file, place, limits, watch)?
+            Arc::new(ome::open_companion(file, place, limits, watch)?)
         };
         if source.heap_bytes() > limits.index_bytes.saturating_mul(2) {
             return Err(Error::over_limit(format!("{} bytes of structure", source.heap_bytes())));
         }
-        Ok(Arc::new(source))
+        Ok(source)
     }
 }
 
@@ -82,54 +86,24 @@ fn is_tiff(head: &[u8]) -> bool {
     matches!(head.get(..4), Some(b"II*\0" | b"MM\0*" | b"II+\0" | b"MM\0+"))
 }
 
-/// Reads the first page, and with it what dialect the file is in. Metadata that are broken cost the dialect, not the pixels:
-/// the file is then a stack of pages.
-fn open_tiff(file: Arc<dyn ReadAt>, place: &Place<'_>, limits: &Limits, watch: &Watch) -> Result<TiffSource> {
-    let tiff = TiffFile::open(Arc::clone(&file))?;
-    let first = Page::parse(&tiff, tiff.first_ifd, limits)?;
-    watch.tick();
-    let mut warnings = Vec::new();
-    let description = description(&first, limits, &mut warnings)?;
-    let files = |index: &Arc<Indexed>| {
-        Files::new(Arc::clone(&file), place.path, Some(Arc::clone(index)), Arc::clone(&place.open), limits)
-    };
-    let dialect = match &description {
-        Some(text) if omexml::looks_like(text) => Some("OME-XML"),
-        Some(text) if imagej::is_imagej(text) => Some("ImageJ description"),
-        _ => None,
-    };
-    if let (Some(dialect), Some(text)) = (dialect, description) {
-        let index = Arc::new(Indexed::walk(tiff.clone(), limits, watch, |_| Ok(()))?);
-        let assembled = if dialect == "OME-XML" {
-            ome::open(text, &index, place, limits, watch)
-        } else {
-            imagej::assemble(|| files(&index), &index, first, &text, limits)
-        };
-        match assembled {
+/// Reads the first directory, and with it what dialect the file is in. Metadata that are broken cost the dialect, not the
+/// pixels: the file is then a stack of pages.
+fn open_tiff(file: Arc<dyn ReadAt>, place: &Place<'_>, limits: &Limits, watch: &Watch) -> Result<Arc<dyn ImageSource>> {
+    let mut opening = Opening::new(TiffFile::open(file)?, place, limits, watch)?;
+    for dialect in DIALECTS {
+        if !dialect.knows(&opening) {
+            continue;
+        }
+        match dialect.assemble(&opening) {
             Err(e) if about_content(&e) && e.kind() != Kind::OverLimit => {
-                warnings.push(format!("{dialect} not followed, shown as plain TIFF: {}", e.reason()));
+                let text = format!("{} not followed, shown as plain TIFF: {}", dialect.name(), e.reason());
+                opening.warnings.push(text);
             }
             other => return other,
         }
     }
     let mut groups = Groups::new(limits);
-    let index = Arc::new(Indexed::walk(tiff.clone(), limits, watch, |ifd| groups.add(&tiff, ifd))?);
-    groups.finish(|| files(&index), &index, warnings)
-}
-
-/// The first page's description, whole. What cannot be read is as good as none; a document too large to hold is an error,
-/// because what is shown must not depend on limits.
-fn description(first: &Page, limits: &Limits, warnings: &mut Vec<String>) -> Result<Option<Vec<u8>>> {
-    match first.description(limits.index_bytes) {
-        Err(e) if e.kind() == Kind::OverLimit => {
-            let head = first.ifd.bytes(tags::tag::IMAGE_DESCRIPTION, 64 << 10)?.unwrap_or_default();
-            if omexml::looks_like(&head) {
-                return Err(e.at("OME-XML"));
-            }
-            warnings.push(format!("ImageDescription: {}", e.reason()));
-            Ok(None)
-        }
-        Err(e) => tolerate(e, "ImageDescription", warnings),
-        ok => ok,
-    }
+    let index = Arc::new(Indexed::walk(opening.tiff.clone(), limits, watch, |ifd| groups.add(&opening.tiff, ifd))?);
+    let warnings = std::mem::take(&mut opening.warnings);
+    Ok(Arc::new(groups.finish(|| opening.files(&index), &index, warnings)?))
 }

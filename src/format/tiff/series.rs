@@ -62,6 +62,7 @@ pub(super) fn series(page: &Page, sizes: (u64, u64, u64), warnings: &mut Vec<Str
         colormap,
         acquired: None,
         description: None,
+        objective: None,
     })
 }
 

@@ -244,6 +244,7 @@ pub(super) fn series_bytes(series: &Series) -> usize {
         + series.name.capacity()
         + text(&series.acquired)
         + text(&series.description)
+        + series.objective.as_ref().map_or(0, |o| text(&o.model))
         + series.levels.capacity() * size_of::<crate::model::Level>()
         + series.channels.capacity() * size_of::<crate::model::Channel>()
         + channels

@@ -1,0 +1,124 @@
+//! Building a source out of pictures: planes by directory, each stored level with directories of its own.
+
+use super::Opening;
+use crate::error::{Error, Result};
+use crate::format::omexml::DimensionOrder;
+use crate::format::tiff::files::Indexed;
+use crate::format::tiff::page::Page;
+use crate::format::tiff::planes::{Planes, Run};
+use crate::format::tiff::series::{Templates, plan, push_level, series, warn};
+use crate::format::tiff::source::{LevelAt, PageCache, Plan, TiffSource};
+use crate::model::{Role, Series};
+use crate::sync::Arc;
+
+/// One picture: where the planes of each of its levels are.
+pub(super) struct Picture {
+    /// Main or associated.
+    pub role: Role,
+    /// The name the source gives.
+    pub name: String,
+    /// Which of z, channel group and time varies fastest in `levels`.
+    pub order: DimensionOrder,
+    /// Focal planes, channel groups (pages side by side), time points.
+    pub sizes: (u64, u64, u64),
+    /// For each level, largest first, the directories of its planes along the main chain.
+    pub levels: Vec<Vec<Run>>,
+}
+
+impl Picture {
+    /// A picture of one plane, with a directory for each level.
+    pub fn single(role: Role, name: &str, levels: &[u64]) -> Self {
+        Picture {
+            role,
+            name: name.to_owned(),
+            order: DimensionOrder::default(),
+            sizes: (1, 1, 1),
+            levels: levels.iter().map(|ifd| runs(std::iter::once(*ifd))).collect(),
+        }
+    }
+}
+
+/// Planes in this order in these directories.
+pub(super) fn runs(ifds: impl IntoIterator<Item = u64>) -> Vec<Run> {
+    ifds.into_iter().zip(0..).map(|(ifd, first)| Run { first, count: 1, file: 0, ifd, step: 1 }).collect()
+}
+
+/// Collects pictures.
+pub(super) struct Pictures<'a> {
+    opening: &'a Opening<'a>,
+    index: Arc<Indexed>,
+    templates: Templates,
+    warnings: Vec<String>,
+    series: Vec<Series>,
+    plans: Vec<Plan>,
+}
+
+impl<'a> Pictures<'a> {
+    /// `index` is the chain that [`Picture::levels`] count in.
+    pub fn new(opening: &'a Opening<'a>, index: Arc<Indexed>) -> Self {
+        let mut warnings = opening.warnings.clone();
+        warnings.extend(index.warning.clone());
+        Pictures { opening, index, templates: Templates::default(), warnings, series: Vec::new(), plans: Vec::new() }
+    }
+
+    /// Notes something tolerated.
+    pub fn warn(&mut self, text: String) {
+        warn(&mut self.warnings, text);
+    }
+
+    /// The page in directory `ifd` of the chain.
+    ///
+    /// # Errors
+    /// What is wrong with it; the directory is named.
+    pub fn page(&self, ifd: u64) -> Result<Page> {
+        let page = Page::parse(&self.index.tiff, self.index.offset(ifd)?, self.opening.limits);
+        self.opening.watch.tick();
+        page.map_err(|e| e.at(format!("IFD {ifd}")))
+    }
+
+    /// Adds a picture; what is no smaller version of its first level is left out, with a warning. Gives the series, to be
+    /// described.
+    ///
+    /// # Errors
+    /// If the first page of a level cannot be read.
+    pub fn add(&mut self, picture: Picture) -> Result<&mut Series> {
+        let mut levels = picture.levels.into_iter();
+        let main = levels.next().unwrap_or_default();
+        let page = Arc::new(self.page(first_of(&main)?)?);
+        let mut one = series(&page, picture.sizes, &mut self.warnings)?;
+        one.name = picture.name;
+        one.role = picture.role;
+        let mut own = plan(page, &mut self.templates, picture.order, picture.sizes, main, None)?;
+        for runs in levels {
+            let page = Arc::new(self.page(first_of(&runs)?)?);
+            let planes = Planes::new(picture.order, picture.sizes, runs, None)?;
+            push_level(&mut one, &mut own, &mut self.templates, LevelAt::Own(planes), page, &mut self.warnings);
+        }
+        self.plans.push(own);
+        self.series.push(one);
+        self.series.last_mut().ok_or_else(|| Error::malformed("no picture"))
+    }
+
+    /// The source; `document` is what describes the file, with the name to show it under.
+    ///
+    /// # Errors
+    /// `Malformed` if there is no picture.
+    pub fn finish(self, document: Option<(&'static str, Arc<[u8]>)>) -> Result<TiffSource> {
+        if self.series.is_empty() {
+            return Err(Error::malformed("no picture"));
+        }
+        Ok(TiffSource {
+            series: self.series,
+            plans: self.plans,
+            files: self.opening.files(&self.index),
+            document,
+            warnings: self.warnings,
+            limits: *self.opening.limits,
+            pages: PageCache::default(),
+        })
+    }
+}
+
+fn first_of(runs: &[Run]) -> Result<u64> {
+    runs.iter().min_by_key(|r| r.first).map(|r| r.ifd).ok_or_else(|| Error::malformed("a level without planes"))
+}
