@@ -1,7 +1,7 @@
 //! Turning the stored bytes of a unit into samples.
 
 use super::fetch::Segment;
-use super::page::Page;
+use super::page::{Blocks, Page};
 use super::tags::{Compression, photometric};
 use crate::codec::raster::{Raster, Target};
 use crate::codec::{bits, deflate, jpeg, lzw, packbits, zstd};
@@ -96,6 +96,11 @@ impl Page {
         // Frames may be padded to whole blocks of 16.
         let most = |side: u64| side.next_multiple_of(16) as usize;
         let most = (most(self.layout.block.x), most(self.layout.block.y));
+        let interval = match &self.blocks {
+            Blocks::Restarts(restarts) => Some(restarts.image(encoded)),
+            _ => None,
+        };
+        let encoded = interval.as_deref().unwrap_or(encoded);
         let mut image = jpeg::decode(encoded, self.jpeg_tables.as_deref(), color, most)?;
         let rows = segment.rows.end as usize;
         if image.samples != raster.samples || image.width < target.columns || image.height < rows {

@@ -63,6 +63,9 @@ impl Page {
         if self.layout.compression != Compression::None && self.layout.bands {
             return self.stream(ty, tx, sample, watch);
         }
+        if let Blocks::Restarts(restarts) = &self.blocks {
+            restarts.prepare(&self.file, watch)?;
+        }
         let spans = self.segments(ty, tx).map(|s| self.locate(&s, sample)).collect::<Result<Vec<_>>>()?;
         watch.tick();
         if spans.iter().all(Option::is_none) {
@@ -118,6 +121,7 @@ impl Page {
                 let only = direct && offsets.len() == 1 && count > 0 && count < block;
                 (offset, if only { block } else { count })
             }
+            Blocks::Restarts(restarts) => restarts.span(index)?,
         };
         if offset == 0 || count == 0 {
             return Ok(None);

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::cursors::FileKey;
 use super::ifd::Ifd;
+use super::tags::tag;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::sync::Arc;
@@ -17,6 +18,8 @@ pub struct TiffFile {
     pub little_endian: bool,
     /// BigTIFF: offsets of 64 bits.
     pub big: bool,
+    /// Hamamatsu NDPI: a classic file whose offsets have high words behind the entries of each directory.
+    pub ndpi: bool,
     /// Offset of the first directory.
     pub first_ifd: u64,
     /// Finds the decoders that rest inside its large strips.
@@ -35,10 +38,15 @@ impl TiffFile {
             Some(b"MM") => false,
             _ => return Err(Error::malformed("neither II nor MM at the beginning").at("header")),
         };
-        let mut tiff = TiffFile { file, little_endian, big: false, first_ifd: 0, key: Arc::new(FileKey::new()) };
+        let mut tiff = TiffFile { file, little_endian, big: false, ndpi: false, first_ifd: 0, key: Arc::new(FileKey::new()) };
         let short = || Error::truncated("the file ends in its header");
         match head.get(2..4).map(|b| tiff.number(b)).ok_or_else(short)? {
-            42 => tiff.first_ifd = tiff.number(head.get(4..8).ok_or_else(short)?),
+            42 => {
+                tiff.first_ifd = tiff.number(head.get(4..8).ok_or_else(short)?);
+                if let Some(wide) = head.get(4..12).filter(|_| little_endian) {
+                    tiff.find_ndpi(wide)?;
+                }
+            }
             43 => {
                 let (size, zero) = (head.get(4..6).ok_or_else(short)?, head.get(6..8).ok_or_else(short)?);
                 if tiff.number(size) != 8 || tiff.number(zero) != 0 {
@@ -52,6 +60,22 @@ impl TiffFile {
             version => return Err(Error::malformed(format!("version {version}, not 42 or 43")).at("header")),
         }
         Ok(tiff)
+    }
+
+    /// NDPI gives the offset of the first directory eight bytes, and a tag of its own to each directory. Nothing else tells it
+    /// from a classic file, whose bytes behind the fourth may be anything.
+    fn find_ndpi(&mut self, wide: &[u8]) -> Result<()> {
+        let first = self.number(wide);
+        if first < 12 || self.file.len().checked_sub(first).is_none_or(|left| left < 14) {
+            return Ok(());
+        }
+        let wide = TiffFile { ndpi: true, first_ifd: first, ..self.clone() };
+        match Ifd::read(&wide, first) {
+            Ok(ifd) if ifd.get(tag::NDPI_FILE_FORMAT).is_some() => *self = wide,
+            Err(e) if e.kind() == crate::Kind::Io => return Err(e),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Up to eight bytes as an unsigned number in the byte order of the file.

@@ -32,6 +32,8 @@ pub struct Ifd {
 
 /// Read at once: most directories fit.
 const FIRST_READ: u64 = 512;
+/// BigTIFF's unsigned integer of 64 bits.
+const LONG8: u16 = 16;
 /// More entries than there are tag numbers make no sense.
 const MAX_ENTRIES: u64 = 65_535;
 
@@ -45,7 +47,11 @@ impl Ifd {
     }
 
     fn read_entries(file: &TiffFile, offset: u64) -> Result<Self> {
-        let (count_size, entry_size, link_size) = if file.big { (8, 20, 8) } else { (2, 12, 4) };
+        let (count_size, entry_size, link_size) = match (file.big, file.ndpi) {
+            (true, _) => (8, 20, 8),
+            (_, true) => (2, 12, 8),
+            _ => (2, 12, 4),
+        };
         let length = file.file.len();
         let left = length.checked_sub(offset).filter(|left| *left > count_size);
         let left = left.ok_or_else(|| Error::truncated(format!("the file has {length} bytes")))?;
@@ -61,12 +67,18 @@ impl Ifd {
         if entries_end > left {
             return Err(Error::truncated(format!("{count} entries reach past the end of the file")));
         }
-        let wanted = (entries_end + link_size).min(left);
+        // NDPI: a high word for the value of each entry.
+        let high_size = if file.ndpi { 4 * count } else { 0 };
+        let wanted = (entries_end + link_size + high_size).min(left);
         if wanted > block.len() as u64 {
             block = file.file.read_vec(offset, wanted)?;
         }
         let body = &block[count_size as usize..entries_end as usize];
         let mut entries: Vec<Entry> = body.chunks_exact(entry_size as usize).map(|b| Entry::parse(file, b)).collect();
+        let high = block.get((entries_end + link_size) as usize..(entries_end + link_size + high_size) as usize);
+        for (entry, high) in entries.iter_mut().zip(high.unwrap_or_default().chunks_exact(4)) {
+            entry.widen(file, high);
+        }
         entries.sort_by_key(|e| e.tag);
         entries.dedup_by_key(|e| e.tag);
         // A file that ends right after its last entry has no next directory.
@@ -233,6 +245,21 @@ impl Entry {
         }
     }
 
+    /// Adds NDPI's high word: to the offset of values that lie elsewhere, to a single LONG (StripOffsets, StripByteCounts). What
+    /// would then lie past the end of the file has none: older files have other bytes there.
+    fn widen(&mut self, file: &TiffFile, high: &[u8]) {
+        let bytes = self.size().map_or(u64::MAX, |size| self.count.saturating_mul(size));
+        let long = self.count == 1 && matches!(self.kind, 4 | 13);
+        let wide = file.number(&self.value[..4]) | file.number(high) << 32;
+        if high == [0; 4] || wide > file.file.len() || bytes <= 4 && !long {
+            return;
+        }
+        self.value[4..].copy_from_slice(high);
+        if long {
+            self.kind = LONG8;
+        }
+    }
+
     fn size(&self) -> Result<u64> {
         type_size(self.kind).ok_or_else(|| Error::malformed(format!("unknown field type {}", self.kind)))
     }
@@ -246,11 +273,11 @@ impl Entry {
 
     /// The value field read as an offset.
     fn offset(&self, file: &TiffFile) -> u64 {
-        file.number(&self.value[..if file.big { 8 } else { 4 }])
+        file.number(&self.value[..if file.big || file.ndpi { 8 } else { 4 }])
     }
 
     fn inline(&self, file: &TiffFile, bytes: u64) -> bool {
-        bytes <= if file.big { 8 } else { 4 }
+        bytes <= if file.big || file.ndpi && self.kind == LONG8 && self.count == 1 { 8 } else { 4 }
     }
 }
 

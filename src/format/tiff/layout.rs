@@ -171,6 +171,17 @@ impl Layout {
         if direct { 0 } else { self.shown_bytes(self.block.y) }
     }
 
+    /// Cuts a page of one strip into blocks that its data tell apart.
+    ///
+    /// # Errors
+    /// `OverLimit` if the blocks are too large.
+    pub fn set_block(&mut self, block: TileSize, limits: &Limits) -> Result<()> {
+        self.block = block;
+        self.unit = block;
+        self.bands = false;
+        self.choose_unit(limits)
+    }
+
     fn choose_unit(&mut self, limits: &Limits) -> Result<()> {
         let row = self.shown_bytes(1).max(self.row_bytes()).max(1);
         let block = row.saturating_mul(self.block.y);

@@ -13,6 +13,7 @@ mod ome;
 pub mod page;
 mod plain;
 mod planes;
+mod restart;
 mod series;
 mod source;
 mod stream;

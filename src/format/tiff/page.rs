@@ -3,6 +3,7 @@
 use super::header::TiffFile;
 use super::ifd::{Ifd, ValueTable};
 use super::layout::Layout;
+use super::restart::Restarts;
 use super::tags::{Compression, photometric, tag};
 use crate::codec::raster::Raster;
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub(super) enum Blocks {
     Table { offsets: Box<ValueTable>, counts: Option<Box<ValueTable>> },
     /// Uncompressed rows one after the other from this offset, whatever the tables say.
     Contiguous(u64),
+    /// Restart intervals of one JPEG stream.
+    Restarts(Box<Restarts>),
 }
 
 /// JPEG tables are some hundred bytes.
@@ -56,7 +59,8 @@ impl Page {
     }
 
     fn build(file: &TiffFile, ifd: Ifd, limits: &Limits) -> Result<Self> {
-        let layout = Layout::parse(&ifd, limits)?;
+        let mut layout = Layout::parse(&ifd, limits)?;
+        let restarts = if file.ndpi { Restarts::find(file, &ifd, &mut layout, limits)? } else { None };
         let table = |first, second| match ifd.table(first)? {
             Some(table) => Ok(Some(table)),
             None => ifd.table(second),
@@ -67,7 +71,13 @@ impl Page {
             (table(tag::STRIP_OFFSETS, tag::TILE_OFFSETS)?, table(tag::STRIP_BYTE_COUNTS, tag::TILE_BYTE_COUNTS)?)
         };
         let offsets = offsets.ok_or_else(|| Error::malformed("no table of offsets"))?;
-        check_table(&offsets, layout.block_count())?;
+        let blocks = match restarts {
+            Some(restarts) => Blocks::Restarts(Box::new(restarts)),
+            None => {
+                check_table(&offsets, layout.block_count())?;
+                Blocks::Table { offsets: Box::new(offsets), counts: counts.map(Box::new) }
+            }
+        };
         let jpeg_tables = match layout.compression {
             Compression::Jpeg => ifd.bytes(tag::JPEG_TABLES, MAX_JPEG_TABLES)?,
             _ => None,
@@ -75,7 +85,7 @@ impl Page {
         let mut page = Page {
             file: file.clone(),
             layout,
-            blocks: Blocks::Table { offsets: Box::new(offsets), counts: counts.map(Box::new) },
+            blocks,
             jpeg_tables,
             palette: None,
             unit_bytes: limits.unit_bytes,
@@ -116,6 +126,7 @@ impl Page {
         match &self.blocks {
             Blocks::Table { offsets, .. } => offsets.get(0),
             Blocks::Contiguous(offset) => Ok(*offset),
+            Blocks::Restarts(_) => Err(Error::malformed("the offset of data that are one JPEG stream")),
         }
     }
 

@@ -37,6 +37,30 @@ pub mod tag {
     pub const SAMPLE_FORMAT: u16 = 339;
     pub const JPEG_TABLES: u16 = 347;
     pub const YCBCR_SUBSAMPLING: u16 = 530;
+    /// Hamamatsu: high words of StripOffsets.
+    pub const NDPI_OFFSET_HIGH: u16 = 65324;
+    /// Hamamatsu: high words of StripByteCounts.
+    pub const NDPI_COUNT_HIGH: u16 = 65325;
+    /// Hamamatsu: in every directory of an NDPI file.
+    pub const NDPI_FILE_FORMAT: u16 = 65420;
+    /// Hamamatsu: magnification; -1 for the macro image, -2 for the map.
+    pub const NDPI_MAGNIFICATION: u16 = 65421;
+    /// Hamamatsu: focal plane, in nanometres from the slide's centre.
+    pub const NDPI_Z_OFFSET: u16 = 65424;
+    /// Hamamatsu: where the restart intervals of a JPEG strip begin, from the strip's own beginning.
+    pub const NDPI_MCU_STARTS: u16 = 65426;
+    /// Hamamatsu: the slide's name.
+    pub const NDPI_SLIDE_LABEL: u16 = 65427;
+    /// Hamamatsu: high words of McuStarts.
+    pub const NDPI_MCU_STARTS_HIGH: u16 = 65432;
+    /// Hamamatsu: the filter set of a fluorescence image.
+    pub const NDPI_FLUORESCENCE: u16 = 65434;
+    /// Hamamatsu: above 6, the samples are grey ones of 16 bits whatever the tags say.
+    pub const NDPI_CAPTURE_MODE: u16 = 65441;
+    /// Hamamatsu: serial number of the scanner.
+    pub const NDPI_SERIAL: u16 = 65442;
+    /// Hamamatsu: lines of `key=value`.
+    pub const NDPI_PROPERTIES: u16 = 65449;
     /// ImageJ: lengths of the parts of the next one.
     pub const IMAGEJ_BYTE_COUNTS: u16 = 50838;
     /// ImageJ: labels, display ranges, lookup tables.
