@@ -38,7 +38,8 @@ impl TiffFile {
             Some(b"MM") => false,
             _ => return Err(Error::malformed("neither II nor MM at the beginning").at("header")),
         };
-        let mut tiff = TiffFile { file, little_endian, big: false, ndpi: false, first_ifd: 0, key: Arc::new(FileKey::new()) };
+        let mut tiff =
+            TiffFile { file, little_endian, big: false, ndpi: false, first_ifd: 0, key: Arc::new(FileKey::new()) };
         let short = || Error::truncated("the file ends in its header");
         match head.get(2..4).map(|b| tiff.number(b)).ok_or_else(short)? {
             42 => {

@@ -93,6 +93,18 @@ impl Ifd {
         self.entries.get(found).filter(|e| e.count > 0)
     }
 
+    /// Replaces what an entry says by one number: some writers state what their data are not.
+    pub fn correct(&mut self, tag: u16, number: u16) {
+        let mut value = [0; 8];
+        let bytes = if self.file.little_endian { number.to_le_bytes() } else { number.to_be_bytes() };
+        value[..2].copy_from_slice(&bytes);
+        let entry = Entry { tag, kind: 3, count: 1, value };
+        match self.entries.binary_search_by_key(&tag, |e| e.tag) {
+            Ok(found) => self.entries[found] = entry,
+            Err(place) => self.entries.insert(place, entry),
+        }
+    }
+
     /// The first value of an unsigned integer field.
     ///
     /// # Errors

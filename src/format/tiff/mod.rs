@@ -56,6 +56,9 @@ impl Format for Tiff {
             ".svs",
             ".scn",
             ".bif",
+            ".ndpi",
+            ".stk",
+            ".lsm",
         ]
     }
 

@@ -3,7 +3,7 @@
 use super::header::TiffFile;
 use super::ifd::{Ifd, ValueTable};
 use super::layout::Layout;
-use super::restart::Restarts;
+use super::restart::{self, Restarts};
 use super::tags::{Compression, photometric, tag};
 use crate::codec::raster::Raster;
 use crate::error::{Error, Result};
@@ -58,7 +58,10 @@ impl Page {
         Self::build(file, ifd, limits).map_err(|e| e.at(place))
     }
 
-    fn build(file: &TiffFile, ifd: Ifd, limits: &Limits) -> Result<Self> {
+    fn build(file: &TiffFile, mut ifd: Ifd, limits: &Limits) -> Result<Self> {
+        if file.ndpi {
+            restart::correct_grey(&mut ifd)?;
+        }
         let mut layout = Layout::parse(&ifd, limits)?;
         let restarts = if file.ndpi { Restarts::find(file, &ifd, &mut layout, limits)? } else { None };
         let table = |first, second| match ifd.table(first)? {
@@ -82,15 +85,8 @@ impl Page {
             Compression::Jpeg => ifd.bytes(tag::JPEG_TABLES, MAX_JPEG_TABLES)?,
             _ => None,
         };
-        let mut page = Page {
-            file: file.clone(),
-            layout,
-            blocks,
-            jpeg_tables,
-            palette: None,
-            unit_bytes: limits.unit_bytes,
-            ifd,
-        };
+        let mut page =
+            Page { file: file.clone(), layout, blocks, jpeg_tables, palette: None, unit_bytes: limits.unit_bytes, ifd };
         if layout.palette_rgb {
             let map = page.colormap()?.ok_or_else(|| Error::malformed("a palette image without ColorMap"))?;
             page.palette = Some(Arc::new(map));

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::header::TiffFile;
 use super::ifd::{Ifd, ValueTable};
 use super::layout::Layout;
-use super::tags::{Compression, tag};
+use super::tags::{Compression, photometric, tag};
 use crate::error::{Error, Result};
 use crate::format::Limits;
 use crate::io::Watch;
@@ -139,7 +139,9 @@ impl Restarts {
     fn begin(&self, index: u64) -> Result<u64> {
         match &self.starts {
             Starts::Table(low, None) => low.get(index),
-            Starts::Table(low, Some(high)) => Ok(low.get(index)? & 0xffff_ffff | (high.get(index)? & 0xffff_ffff) << 32),
+            Starts::Table(low, Some(high)) => {
+                Ok(low.get(index)? & 0xffff_ffff | (high.get(index)? & 0xffff_ffff) << 32)
+            }
             Starts::Searched(found) => {
                 let start = found.get().and_then(|f| f.get(usize::try_from(index).ok()?));
                 start.copied().ok_or_else(|| Error::malformed(format!("no restart interval {index}")))
@@ -160,6 +162,23 @@ impl Restarts {
         image.extend_from_slice(b"\xff\xd9");
         image
     }
+}
+
+/// Fluorescence scanners store grey samples of 16 bits as JPEG XR, and still call them RGB of 8.
+///
+/// # Errors
+/// If the tags cannot be read.
+pub(super) fn correct_grey(ifd: &mut Ifd) -> Result<()> {
+    const JPEG_XR: u64 = 22610;
+    let mode = ifd.u64(tag::NDPI_CAPTURE_MODE)?.unwrap_or(0);
+    if mode < 6 || ifd.u64(tag::COMPRESSION)? != Some(JPEG_XR) {
+        return Ok(());
+    }
+    let grey = photometric::MIN_IS_BLACK;
+    for (tag, value) in [(tag::BITS_PER_SAMPLE, 16), (tag::SAMPLES_PER_PIXEL, 1), (tag::PHOTOMETRIC, grey)] {
+        ifd.correct(tag, value);
+    }
+    Ok(())
 }
 
 /// Offset and length of the strip; the length ends with the file at the latest.

@@ -3,6 +3,7 @@
 //! A dialect is one file here and one line in [`DIALECTS`].
 
 mod imagej;
+mod ndpi;
 mod ome;
 mod pictures;
 
@@ -18,7 +19,7 @@ use crate::io::Watch;
 use crate::sync::Arc;
 
 /// Every dialect, asked in this order; the first that knows the file assembles it. What none knows is a stack of pages.
-pub(super) const DIALECTS: &[&dyn Dialect] = &[&ome::OmeTiff, &imagej::ImageJ];
+pub(super) const DIALECTS: &[&dyn Dialect] = &[&ndpi::Ndpi, &ome::OmeTiff, &imagej::ImageJ];
 
 /// A vendor's way to use TIFF.
 pub(super) trait Dialect: Sync {
