@@ -9,6 +9,7 @@ mod reader;
 mod reply;
 mod requests;
 mod stats;
+mod sweep_plan;
 mod sweeping;
 #[cfg(test)]
 mod tests;
@@ -199,7 +200,7 @@ impl Engine {
                 waiter = back;
                 continue;
             }
-            return sweeping::start(shared, lane, image, chunk, lead);
+            return sweep_plan::start(shared, lane, image, chunk, lead);
         }
     }
 
