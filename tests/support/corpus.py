@@ -10,16 +10,13 @@ import stat
 import time
 
 import tifffile
-from lxml import etree
 
 from . import mounts
 
-COMPRESSIONS = {1, 5, 7, 8, 32946, 32773, 50000}
+REFUSED = {6, 33004, 34661, 34892}  # compressions that no permissive library decodes, or that are no image codecs
 NAMES = {2: "CCITT RLE", 3: "CCITT Group 3", 4: "CCITT Group 4", 6: "old JPEG", 33003: "JPEG 2000 (YCbCr)", 33004: "JPEG 2000", 33005: "JPEG 2000 (RGB)",
          34712: "JPEG 2000", 34887: "LERC", 34892: "lossy DNG", 34925: "LZMA", 34933: "PNG", 34934: "JPEG XR", 50001: "WebP", 50002: "JPEG XL"}
-DIALECTS = {"bif": "Ventana BIF", "lsm": "Zeiss LSM", "ndpi": "Hamamatsu NDPI", "scn": "Leica SCN", "stk": "MetaMorph STK", "svs": "Aperio SVS",
-            "qpi": "PerkinElmer QPTIFF", "philips": "Philips TIFF", "ndtiff": "NDTiff", "micromanager": "Micro-Manager", "fluoview": "FluoView", "sis": "Olympus SIS"}
-IMAGE_NAME = re.compile(r"(?i)\.(tiff?|btf|tf2|tf8)$")
+IMAGE_NAME = re.compile(r"(?i)\.(tiff?|btf|tf2|tf8|svs|ndpi|scn|qptiff|bif|lsm|stk|companion\.ome)$")
 
 
 def folder():
@@ -59,34 +56,17 @@ def _jpeg_process(file, page):
 def out_of_scope(path):
     """Why a file is not in the scope of this program so far, out of its own tags; None if it is in scope."""
     with open(path, "rb") as f:
-        magic = f.read(4)
-    if magic[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        if b"<?xm" == magic:
-            return "an OME companion: a dataset of several files"
-        return "not a TIFF"
+        head = f.read(4096)
+    if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return None if b"<OME" in head or b":OME" in head else "neither a TIFF nor OME-XML"
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with open(path, "rb") as f:
         try:
             t = tifffile.TiffFile(f)
         except Exception as e:
-            return f"a TIFF dialect that tifffile does not open: {e}"
-        for flag, name in DIALECTS.items():
-            if flag in t.flags or (flag == "sis" and any(33560 in p.tags for p in _pages(t))):
-                return f"a vendor's dialect: {name}"
-        if not IMAGE_NAME.search(path):
-            return "a vendor's file name"
-        if t.ome_metadata:
-            root = etree.fromstring(t.ome_metadata.encode(), etree.XMLParser(recover=True, resolve_entities=False, huge_tree=True))
-            tags = [e for e in root.iter() if isinstance(e.tag, str)]
-            if any(e.tag.endswith("BinaryOnly") for e in tags):
-                return "a dataset of several files (BinaryOnly)"
-            names = {e.get("FileName") for e in tags if e.tag.endswith("UUID") and e.get("FileName")}
-            own = root.get("UUID")
-            others = {e.get("FileName") for e in tags if e.tag.endswith("UUID") and e.get("FileName") and e.text != own}
-            if len(names) > 1 or (others and own):
-                return "a dataset of several files (TiffData names others)"
+            return f"a TIFF that tifffile does not open: {e}"
         for page in _pages(t):
-            if (c := int(page.compression)) not in COMPRESSIONS:
+            if (c := int(page.compression)) in REFUSED:
                 return f"compression {c} ({NAMES.get(c, 'unknown')})"
             if c == 7 and (sof := _jpeg_process(f, page)) not in (0xC0, 0xC1, 0xC2, 0xC3):
                 return f"JPEG process SOF{sof - 0xC0} (hierarchical or arithmetic)"

@@ -46,7 +46,7 @@ class Mount:
                                         env={**os.environ, **(env or {})}, user=user, start_new_session=True)
         self.pid = self.process.pid
         LIVE[self.pid] = self
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while " serving " not in self.log() or not is_mounted(self.path):
             if self.process.poll() is not None or time.monotonic() > until:
                 log = self.log()

@@ -1,0 +1,173 @@
+//! What must hold for any bytes whatever: one function for each fuzz target. `tests/fuzz.rs` replays the kept inputs with the
+//! same functions, so that what was mended stays mended.
+
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use fuzarr::codec::raster::{Number, Predictor, Raster, Target, dtype};
+use fuzarr::codec::{bits, jpeg, lzw, packbits};
+use fuzarr::format::tiff::{header::TiffFile, page::Page};
+use fuzarr::format::{self, ImageSource, Limits, Place, Stored, omexml};
+use fuzarr::io::{MemoryFile, ReadAt, Watch};
+use fuzarr::model::TileId;
+
+/// The target of this name.
+pub fn by_name(name: &str) -> Option<fn(&[u8])> {
+    Some(match name {
+        "ifd" => ifd,
+        "omexml" => ome_xml,
+        "packing" => packing,
+        "samples" => samples,
+        "jpeg" => jpeg_stream,
+        "image" => image,
+        _ => return None,
+    })
+}
+
+/// Small enough that an unbounded allocation shows.
+fn limits() -> Limits {
+    Limits { unit_bytes: 4 << 20, index_bytes: 8 << 20, palette_rgb: false }
+}
+
+/// Walks the directories and reads every entry in every way.
+pub fn ifd(data: &[u8]) {
+    let Ok(file) = TiffFile::open(Arc::new(MemoryFile(data.to_vec()))) else { return };
+    let mut chain = file.chain(1000);
+    let mut offsets = vec![file.first_ifd];
+    while let Ok(Some(ifd)) = chain.next_ifd() {
+        offsets.push(ifd.next);
+        for tag in [254, 256, 258, 270, 273, 279, 282, 320, 324, 325, 330, 347, 33629, 34412, 65420] {
+            let _ = (ifd.u64(tag), ifd.f64(tag));
+            let list = ifd.u64s(tag, 1 << 12);
+            assert!(list.map_or(0, |l| l.map_or(0, |l| l.len())) <= 1 << 12);
+            let bytes = ifd.bytes(tag, 1 << 12);
+            assert!(bytes.map_or(0, |b| b.map_or(0, |b| b.len())) <= 1 << 12);
+            let _ = (ifd.text(tag, 1 << 12), ifd.f64s(tag, 1 << 10));
+            if let Ok(Some(table)) = ifd.table(tag) {
+                let _ = (table.get(0), table.get(table.len() / 2), table.get(table.len().wrapping_sub(1)));
+                assert!(table.get(table.len()).is_err(), "a value beyond the table");
+                assert!(table.present() <= table.len());
+            }
+        }
+    }
+    for offset in offsets.into_iter().take(50) {
+        if let Ok(page) = Page::parse(&file, offset, &limits()) {
+            let _ = (page.description(1 << 16), page.colormap(), page.resolution(), page.date_time(), page.sub_ifds());
+        }
+    }
+}
+
+/// Parses a document, and what stands in it twice gives the same.
+pub fn ome_xml(data: &[u8]) {
+    let _ = omexml::looks_like(data);
+    let (first, second) = (omexml::parse(data), omexml::parse(data));
+    assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
+
+/// PackBits and LZW: streamed and at once give the same.
+pub fn packing(data: &[u8]) {
+    let [which, size, rest @ ..] = data else { return };
+    let mut whole = vec![0; usize::from(*size) * 64];
+    let mut streamed = vec![0; whole.len()];
+    let (at_once, in_pieces) = if which & 1 == 0 {
+        let mut reader = packbits::reader(BufReader::with_capacity(7, rest));
+        (packbits::decode(rest, &mut whole), reader.read_exact(&mut streamed))
+    } else {
+        let mut reader = lzw::reader(BufReader::with_capacity(7, rest));
+        (lzw::decode(rest, &mut whole), reader.read_exact(&mut streamed))
+    };
+    if at_once.is_ok() && in_pieces.is_ok() {
+        assert_eq!(whole, streamed, "streamed differs");
+    }
+}
+
+/// Samples of any width, order and predictor become rows as shown.
+pub fn samples(data: &[u8]) {
+    let [kind, width, depth, count, flags, rest @ ..] = data else { return };
+    let numbers = [Number::Unsigned, Number::Signed, Number::Float, Number::ComplexInt, Number::ComplexFloat];
+    let number = numbers[usize::from(*kind) % numbers.len()];
+    let bits = u32::from(*depth) % 129;
+    let Some(shown) = dtype(number, bits) else { return };
+    let whole = matches!(bits, 8 | 16 | 32 | 64);
+    let predictor = match (flags >> 1) & 3 {
+        1 if !matches!(number, Number::ComplexFloat) => Predictor::Horizontal,
+        2 if number == Number::Float && bits >= 16 => Predictor::Float,
+        _ => Predictor::None,
+    };
+    let raster = Raster {
+        width: usize::from(*width) % 64 + 1,
+        samples: usize::from(*count) % 4 + 1,
+        bits,
+        number,
+        big_endian: flags & 1 == 1 && (whole || bits % 8 == 0),
+        predictor,
+        palette: None,
+    };
+    let rows = (rest.len() / raster.row_bytes().max(1)).min(8);
+    let mut raw = rest[..rows * raster.row_bytes()].to_vec();
+    let columns = raster.width - usize::from(flags >> 4) % raster.width;
+    let plane = rows * columns * shown.size();
+    let mut out = vec![0xa5; plane * raster.planes()];
+    raster.spread(&mut raw, &mut Target { out: &mut out, plane, columns, row: 0 });
+    if bits <= 64 {
+        let packed = rest.get(..64).unwrap_or(rest);
+        let mut wide = vec![0; (packed.len() * 8 / bits.max(1) as usize) * bits::container(bits)];
+        bits::unpack(packed, bits.max(1), &mut wide);
+    }
+}
+
+/// A JPEG stream, whatever process it names; the first two bytes bound its frame.
+pub fn jpeg_stream(data: &[u8]) {
+    let [w, h, rest @ ..] = data else { return };
+    let most = (usize::from(*w) + 1, usize::from(*h) + 1);
+    for color in [jpeg::Color::Stored, jpeg::Color::YCbCr] {
+        if let Ok(image) = jpeg::decode(rest, None, color, most) {
+            assert!(image.width <= most.0 && image.height <= most.1, "a frame larger than allowed");
+            assert!(image.data.len() >= image.width * image.height * image.samples, "too few samples");
+        }
+    }
+}
+
+/// Opens a file as an image and reads some units of every level: each has the size that was promised.
+/// Every other file of the dataset is the file itself, so sets that name themselves are tried too.
+pub fn image(data: &[u8]) {
+    let file: Arc<dyn ReadAt> = Arc::new(MemoryFile(data.to_vec()));
+    let again = Arc::clone(&file);
+    let place = Place { path: Path::new("x.ome.tif"), open: Arc::new(move |_| Ok(Arc::clone(&again))) };
+    let watch = Watch::default();
+    let Ok((_, source)) = format::open(file, &place, &limits(), &watch) else { return };
+    assert!(source.heap_bytes() < 64 << 20, "{} bytes kept of {}", source.heap_bytes(), data.len());
+    for (s, series) in source.series().iter().enumerate().take(4) {
+        assert_eq!(series.channels.len() as u64, series.shape().c, "one channel for each");
+        for (l, level) in series.levels.iter().enumerate().take(4) {
+            let (rows, columns) = level.grid();
+            let groups = level.shape.c / series.samples;
+            for (t, g, z, ty, tx) in [
+                (0, 0, 0, 0, 0),
+                (level.shape.t - 1, groups - 1, level.shape.z - 1, rows - 1, columns - 1),
+                (level.shape.t / 2, groups / 2, level.shape.z / 2, rows / 2, columns / 2),
+            ] {
+                unit(source.as_ref(), TileId { series: s as u32, level: l as u32, t, g, z, ty, tx });
+            }
+        }
+    }
+}
+
+fn unit(source: &dyn ImageSource, id: TileId) {
+    let series = &source.series()[id.series as usize];
+    let cost = source.cost(id);
+    if cost.decoded.saturating_add(cost.scratch) > 64 << 20 {
+        return; // Workers lease before they read; the lease would be refused.
+    }
+    let _ = source.plane_member(id.series, id.t, id.g, id.z);
+    let stored = match source.fetch(id, &Watch::default()) {
+        Ok(Stored::Absent) | Err(_) => return,
+        Ok(stored) => stored,
+    };
+    if let Ok(samples) = source.decode(id, stored) {
+        let (rows, columns) = series.levels[id.level as usize].unit_size(id.ty, id.tx);
+        let want = rows * columns * series.samples * series.dtype.size() as u64;
+        assert_eq!(samples.len() as u64, want, "bytes of unit {id:?}");
+    }
+}

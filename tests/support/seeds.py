@@ -1,0 +1,70 @@
+"""First inputs of the fuzz targets: small images of every kind that tifffile writes, and pieces of them."""
+import os
+
+import imagecodecs
+import numpy as np
+import tifffile
+
+PIXELS = (np.arange(24 * 20).reshape(24, 20) * 37 % 251).astype(np.uint8)
+
+
+def _images():
+    rgb = np.stack([PIXELS, PIXELS[::-1], PIXELS[:, ::-1]], -1)
+    for name in ("zlib", "lzw", "packbits", "zstd", "jpeg", "jpeg2000", "jpegxr", "png", "webp", "lzma", "lerc", "jpegxl", None):
+        yield f"code-{name}", rgb, {"compression": name, "photometric": "rgb", "tile": (16, 16)}
+    for dtype in ("u1", "i2", "u4", "f2", "f4", "f8", "c8"):
+        for byteorder in "<>":
+            yield f"type-{dtype}{ord(byteorder)}", PIXELS.astype(dtype), {"byteorder": byteorder, "rowsperstrip": 5}
+    for dtype, predictor in (("u1", 2), ("u2", 2), ("f4", 3)):
+        yield f"pred-{dtype}", PIXELS.astype(dtype), {"compression": "zlib", "predictor": predictor}
+    yield "big", PIXELS, {"bigtiff": True}
+    yield "planar", rgb.transpose(2, 0, 1), {"planarconfig": "separate", "photometric": "rgb"}
+    stack = np.stack([PIXELS] * 12).reshape(2, 3, 2, 24, 20)
+    yield "ome", stack, {"ome": True, "metadata": {"axes": "TCZYX", "PhysicalSizeX": 0.5, "Channel": {"Name": ["a", "b", "c"]}}}
+    yield "imagej", stack.transpose(0, 2, 1, 3, 4), {"imagej": True, "metadata": {"axes": "TZCYX"}}
+    yield "pages", stack[0, :, 0], {"metadata": None}
+    yield "palette", PIXELS, {"colormap": np.arange(768, dtype=np.uint16).reshape(3, 256) * 80, "photometric": "palette"}
+
+
+def write(folder):
+    """Writes FOLDER/<target>/<name> for every target."""
+    def put(target, name, data):
+        os.makedirs(os.path.join(folder, target), exist_ok=True)
+        with open(os.path.join(folder, target, name), "wb") as f:
+            f.write(bytes(data))
+
+    for name, data, options in _images():
+        path = os.path.join(folder, "one.tif")
+        try:
+            tifffile.imwrite(path, data, **options)
+        except (ValueError, RuntimeError, TypeError) as e:
+            print(f"no seed {name}: {e}")
+            continue
+        with open(path, "rb") as f:
+            whole = f.read()
+        os.unlink(path)
+        put("image", name, whole)
+        put("ifd", name, whole)
+        if name == "ome":
+            with tifffile.TiffFile(__import__("io").BytesIO(whole)) as t:
+                put("omexml", name, t.ome_metadata.encode())
+    shapes = ("<Rectangle ID='Shape:0' X='1' Y='2' Width='3' Height='4'/><Polygon ID='Shape:1' Points='1,2 3,4 5,1'/>"
+              "<Mask ID='Shape:2' X='0' Y='0' Width='8' Height='2'><BinData Length='4' BigEndian='true'>qlU=</BinData></Mask>")
+    put("omexml", "plate", (
+        "<OME xmlns='http://www.openmicroscopy.org/Schemas/OME/2016-06'><Plate ID='Plate:0' Rows='2' Columns='3' RowNamingConvention='letter'>"
+        "<Well ID='Well:0' Row='0' Column='1'><WellSample ID='WellSample:0' Index='0'><ImageRef ID='Image:0'/></WellSample></Well>"
+        "<PlateAcquisition ID='PlateAcquisition:0'><WellSampleRef ID='WellSample:0'/></PlateAcquisition></Plate>"
+        "<Image ID='Image:0'><Pixels ID='Pixels:0' SizeX='4' SizeY='4' SizeZ='1' SizeC='1' SizeT='1' Type='uint8' DimensionOrder='XYZCT'>"
+        "<TiffData IFD='0'><UUID FileName='a.tif'>urn:uuid:0</UUID></TiffData></Pixels><ROIRef ID='ROI:0'/></Image>"
+        f"<ROI ID='ROI:0'><Union>{shapes}</Union></ROI></OME>").encode())
+    put("omexml", "binaryonly", b"<OME UUID='urn:uuid:1'><BinaryOnly MetadataFile='x.companion.ome' UUID='urn:uuid:2'/></OME>")
+    flat = PIXELS.tobytes()
+    put("packing", "packbits", bytes([0, 7]) + imagecodecs.packbits_encode(flat))
+    put("packing", "lzw", bytes([1, 7]) + imagecodecs.lzw_encode(flat))
+    for kind in range(5):
+        for bits in (1, 4, 10, 12, 16, 24, 32, 64):
+            put("samples", f"{kind}-{bits}", bytes([kind, 9, bits, 2, 0x13]) + flat)
+    for name, options in {"base": {}, "rgb": {"colorspace": "RGB"}, "progressive": {"optimize": True}}.items():
+        put("jpeg", name, bytes([255, 255]) + imagecodecs.jpeg8_encode(np.stack([PIXELS] * 3, -1), **options))
+    for dtype in (np.uint8, np.uint16):
+        put("jpeg", f"lossless-{np.dtype(dtype)}", bytes([255, 255]) + imagecodecs.ljpeg_encode(PIXELS.astype(dtype)))
