@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::io::{Fingerprint, ReadAt, Watch};
-use crate::model::{Series, TileId};
+use crate::model::{Rois, Series, TileId};
 
 /// Every format, asked in this order.
 pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff];
@@ -145,6 +145,11 @@ pub trait ImageSource: Send + Sync {
 
     /// The metadata document that the source holds, untouched, with its file name ("source.ome.xml").
     fn document(&self) -> Option<(&'static str, Arc<[u8]>)>;
+
+    /// Regions of interest that the source holds.
+    fn rois(&self) -> Option<&Rois> {
+        None
+    }
 
     /// What was noticed and tolerated ("BigEndian attribute contradicts the header"), for `inspect`.
     fn warnings(&self) -> &[String];

@@ -2,10 +2,12 @@
 
 mod channel;
 mod dtype;
+mod roi;
 mod series;
 mod units;
 
 pub use channel::{Channel, Rgb};
 pub use dtype::Dtype;
+pub use roi::{Affine, Figure, Mask, Rgba, Roi, Rois, Shape as RoiShape};
 pub use series::{Colormap, Level, Objective, Reduction, Role, Series, Shape, TileId, TileSize};
 pub use units::{Physical, Quantity, Unit};

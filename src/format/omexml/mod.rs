@@ -4,14 +4,19 @@
 //! heard of is read like the newest. Entities other than the five of XML and character references are refused, and so is
 //! any document type with definitions of its own: nothing is expanded, nothing is fetched.
 
+mod bindata;
 mod parse;
+mod rois;
+#[cfg(test)]
+mod rois_tests;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use parse::{looks_like, parse};
 
-use crate::model::{Physical, Rgb};
+use crate::model::{Physical, Rgb, Rois};
 
 /// What one document says about images; instruments, experimenters and annotations are left to the verbatim copy.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,6 +29,8 @@ pub struct Ome {
     pub binary_only: Option<BinaryOnly>,
     /// Files that planes refer to, each once.
     pub files: Vec<FileRef>,
+    /// Regions of interest, with those of each of `images`.
+    pub rois: Rois,
     /// What was strange and tolerated.
     pub warnings: Vec<String>,
 }

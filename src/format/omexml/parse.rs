@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 
+use super::rois::RoiParser;
 use super::{BinaryOnly, Channel, DimensionOrder, FileRef, Image, Ome, Pixels, TiffData, text};
 use crate::error::{Error, Result};
 use crate::model::{Quantity, Rgb, Unit};
@@ -87,6 +88,8 @@ enum Tag {
     Channel,
     TiffData,
     Uuid,
+    /// `ROI` and everything inside.
+    Roi,
     Other,
 }
 
@@ -105,6 +108,7 @@ struct Parser {
     held: usize,
     known_files: HashMap<FileRef, u32>,
     seen_root: bool,
+    rois: RoiParser,
 }
 
 impl Parser {
@@ -115,6 +119,15 @@ impl Parser {
         let local = e.local_name();
         let parent = self.stack.last().copied();
         let tag = match (parent, local.as_ref()) {
+            (Some(Tag::Roi), _) | (Some(Tag::Ome | Tag::Image), "ROI") => {
+                let image = (parent == Some(Tag::Image)).then(|| self.image_number());
+                self.rois.open(e, image);
+                Tag::Roi
+            }
+            (Some(Tag::Image), "ROIRef") => {
+                self.rois.refer(self.image_number(), e);
+                Tag::Other
+            }
             (None, "OME") if !self.seen_root => self.root(e)?,
             (None, name) => return Err(Error::malformed(format!("root element {name:.40} is not OME"))),
             (Some(Tag::Ome), "Image") => self.image(e)?,
@@ -148,6 +161,7 @@ impl Parser {
     fn close(&mut self) -> Result<()> {
         let text = || self.text.trim();
         match self.stack.pop() {
+            Some(Tag::Roi) => self.rois.close(),
             Some(Tag::Date) => {
                 let date = text().to_owned();
                 if let Some(image) = self.ome.images.last_mut().filter(|_| !date.is_empty()) {
@@ -190,6 +204,10 @@ impl Parser {
     }
 
     fn text(&mut self, text: &str) -> Result<()> {
+        if self.rois.is_open() {
+            self.rois.text(text);
+            return Ok(());
+        }
         if !matches!(self.stack.last(), Some(Tag::Date | Tag::Description | Tag::Uuid)) {
             return Ok(());
         }
@@ -216,7 +234,13 @@ impl Parser {
             return Err(Error::malformed("no OME element"));
         }
         self.ome.images.shrink_to_fit();
+        self.ome.rois = self.rois.finish(self.ome.images.len(), &mut self.ome.warnings);
         Ok(self.ome)
+    }
+
+    /// Index of the image at hand.
+    fn image_number(&self) -> u32 {
+        u32::try_from(self.ome.images.len().saturating_sub(1)).unwrap_or(u32::MAX)
     }
 
     fn keep(&mut self, tag: Tag) -> Tag {

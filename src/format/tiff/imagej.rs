@@ -9,7 +9,7 @@ use super::tags::tag;
 use crate::error::{Error, Result};
 use crate::format::Limits;
 use crate::format::omexml::{Axis, DimensionOrder};
-use crate::model::{Physical, Quantity, Rgb, Unit};
+use crate::model::{Physical, Quantity, Rgb, Rois, Unit};
 use crate::sync::Arc;
 
 /// Is this ImageJ's description?
@@ -113,6 +113,7 @@ pub(super) fn assemble(
         series: vec![one],
         plans: vec![own],
         files: files(),
+        rois: Rois::default(),
         document: None,
         warnings,
         limits: *limits,

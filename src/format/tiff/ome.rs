@@ -188,10 +188,15 @@ impl<'a> Dataset<'a> {
             out_series.push(shown);
             plans.push(own);
         }
+        let mut rois = std::mem::take(&mut self.ome.rois);
+        // Images without Pixels are no series.
+        let mut is_series = images.iter().map(|i| i.pixels.is_some());
+        rois.of_series.retain(|_| is_series.next() == Some(true));
         Ok(TiffSource {
             series: out_series,
             plans,
             files: self.files,
+            rois,
             document: Some((DOCUMENT, self.document)),
             warnings: self.warnings,
             limits: *self.limits,

@@ -12,7 +12,7 @@ use super::source::{LevelAt, PageCache, Plan, TiffSource, stackable};
 use super::tags::tag;
 use crate::error::{Error, Result};
 use crate::format::Limits;
-use crate::model::{Role, Series};
+use crate::model::{Rois, Role, Series};
 use crate::sync::Arc;
 
 /// Pages of one layout.
@@ -130,6 +130,7 @@ impl<'a> Groups<'a> {
             series,
             plans,
             files: files(),
+            rois: Rois::default(),
             document: None,
             warnings,
             limits: *self.limits,

@@ -11,7 +11,7 @@ use super::planes::Planes;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ImageSource, Limits, Member, Stored, UnitCost};
 use crate::io::Watch;
-use crate::model::{Series, TileId, TileSize};
+use crate::model::{Rois, Series, TileId, TileSize};
 use crate::sync::{Arc, Mutex, lock};
 
 /// How the pages of a level are found from the directory of their plane.
@@ -47,6 +47,7 @@ pub(super) struct TiffSource {
     pub series: Vec<Series>,
     pub plans: Vec<Plan>,
     pub files: Files,
+    pub rois: Rois,
     pub document: Option<(&'static str, Arc<[u8]>)>,
     pub warnings: Vec<String>,
     pub limits: Limits,
@@ -222,6 +223,10 @@ impl ImageSource for TiffSource {
         self.document.clone()
     }
 
+    fn rois(&self) -> Option<&Rois> {
+        Some(&self.rois).filter(|r| r.of_series.iter().any(|l| !l.is_empty()))
+    }
+
     fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -231,7 +236,11 @@ impl ImageSource for TiffSource {
         let plans: u64 = self.plans.iter().map(plan_bytes).sum();
         let document = self.document.as_ref().map_or(0, |(_, d)| d.len());
         let warnings: usize = self.warnings.iter().map(|w| w.len() + size_of::<String>()).sum();
-        self.files.heap_bytes() + plans + (series + document + warnings) as u64 + PAGES.get() as u64 * PAGE_BYTES
+        self.files.heap_bytes()
+            + plans
+            + self.rois.heap_bytes()
+            + (series + document + warnings) as u64
+            + PAGES.get() as u64 * PAGE_BYTES
     }
 }
 

@@ -8,7 +8,7 @@ use crate::format::tiff::page::Page;
 use crate::format::tiff::planes::{Planes, Run};
 use crate::format::tiff::series::{Templates, plan, push_level, series, warn};
 use crate::format::tiff::source::{LevelAt, PageCache, Plan, TiffSource};
-use crate::model::{Role, Series};
+use crate::model::{Rois, Role, Series};
 use crate::sync::Arc;
 
 /// One picture: where the planes of each of its levels are.
@@ -111,6 +111,7 @@ impl<'a> Pictures<'a> {
             series: self.series,
             plans: self.plans,
             files: self.opening.files(&self.index),
+            rois: Rois::default(),
             document,
             warnings: self.warnings,
             limits: *self.opening.limits,
