@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::io::{Fingerprint, ReadAt, Watch};
-use crate::model::{Rois, Series, TileId};
+use crate::model::plate::{MAX_SIDE, Plate};
+use crate::model::{Role, Rois, Series, TileId};
 
 /// Every format, asked in this order.
 pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff];
@@ -100,6 +101,11 @@ pub struct UnitCost {
 pub trait ImageSource: Send + Sync {
     /// The images, in the order of the file.
     fn series(&self) -> &[Series];
+
+    /// Plates whose wells hold the images; none for most sources. Every field is an image of its own.
+    fn plates(&self) -> &[Plate] {
+        &[]
+    }
 
     /// Every file of the dataset; the first is the one that was opened.
     fn members(&self) -> &[Member];
@@ -202,6 +208,7 @@ pub fn open(
         .ok_or_else(|| named(Error::unsupported("no known format begins like this file")))?;
     let source = format.open(file, place, limits, watch).map_err(named)?;
     check(source.series()).map_err(named)?;
+    check_plates(source.series(), source.plates()).map_err(named)?;
     Ok((format.name(), source))
 }
 
@@ -220,6 +227,33 @@ fn check(all: &[Series]) -> Result<()> {
     }
     for (index, series) in all.iter().enumerate() {
         check_series(series).map_err(|e| e.at(format!("series {index}")))?;
+    }
+    Ok(())
+}
+
+/// Every field is a main image of its own, every well has one, lies on the plate and is there once.
+fn check_plates(series: &[Series], plates: &[Plate]) -> Result<()> {
+    let wrong = |what: String| Err(Error::new(crate::error::Kind::Internal, what));
+    let mut free: Vec<bool> = series.iter().map(|s| s.role == Role::Image).collect();
+    for (number, plate) in plates.iter().enumerate() {
+        if plate.wells.is_empty() || plate.rows > MAX_SIDE || plate.columns > MAX_SIDE {
+            let (wells, rows, columns) = (plate.wells.len(), plate.rows, plate.columns);
+            return wrong(format!("plate {number} of {rows} rows and {columns} columns with {wells} wells"));
+        }
+        let mut seen = std::collections::HashSet::new();
+        for well in &plate.wells {
+            let known = well.row < plate.rows && well.column < plate.columns && seen.insert((well.row, well.column));
+            let mut own = |s: u32| free.get_mut(s as usize).is_some_and(std::mem::take);
+            if !known
+                || well.fields.is_empty()
+                || !well
+                    .fields
+                    .iter()
+                    .all(|f| own(f.series) && f.acquisition.is_none_or(|a| (a as usize) < plate.acquisitions.len()))
+            {
+                return wrong(format!("plate {number}, well at row {}, column {}", well.row, well.column));
+            }
+        }
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ impl Core {
         let mut nodes = lock(&self.nodes);
         let base = if look_up {
             let made = || match (place, array) {
-                (Place::Series(s), _) => Node::Series(Arc::clone(node), s),
+                (Place::Group(g), _) => Node::Group(Arc::clone(node), g),
                 (Place::Array(..), Some(array)) => Node::Array(Arc::clone(node), array),
                 _ => Node::Image(Arc::clone(node)),
             };
@@ -73,7 +73,7 @@ impl Core {
     /// Attributes of a node inside an image (its own directory included).
     pub(super) fn inside_attr(&self, node: &Arc<ImageNode>, parsed: &Parsed, inside: Virtual, id: u64) -> Result<Attr> {
         let facts = &node.facts;
-        if inside == Virtual::Root {
+        if inside == Virtual::ROOT {
             return Ok(image_attr(node, id));
         }
         if inside.is_directory() {

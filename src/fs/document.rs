@@ -10,7 +10,7 @@ use crate::io::Watch;
 use crate::metadata;
 use crate::model::Role;
 use crate::sync::{Arc, Mutex, lock};
-use crate::tree::{Shown, Store, Virtual};
+use crate::tree::{Group, Shown, Store, Virtual};
 use crate::zarr::{GroupKind, View, Window, sample_windows};
 
 /// No more documents than this are kept, however small.
@@ -142,13 +142,7 @@ fn missing() -> Error {
 
 /// The group a document belongs to, and its file name there.
 fn group(node: &ImageNode, parsed: &Parsed, inside: Virtual) -> Option<(GroupKind, &'static str)> {
-    let (Virtual::RootFile(file)
-    | Virtual::OmeFile(file)
-    | Virtual::AssociatedFile(file)
-    | Virtual::SeriesFile(_, file)) = inside
-    else {
-        return None;
-    };
+    let Virtual::GroupFile(_, file) = inside else { return None };
     let name = Shown::file_name(node.view, file).ok()?;
     parsed.shown.group(node.view, &parsed.image, inside).map(|kind| (kind, name))
 }
@@ -158,7 +152,7 @@ fn write(node: &ImageNode, parsed: &Parsed, inside: Virtual, windows: &[Window])
     let image = &parsed.image;
     if let Some((kind, file)) = group(node, parsed, inside) {
         let name = match (kind, inside) {
-            (GroupKind::Image(series), Virtual::SeriesFile(..)) => series_name(node, parsed, series),
+            (GroupKind::Image(series), Virtual::GroupFile(Group::Series(_), _)) => series_name(node, parsed, series),
             _ => node.name(),
         };
         return Ok(node.view.group_file(image, &name, kind, file, windows));

@@ -119,7 +119,7 @@ impl Fs {
                 let lane = lane_of(&mirror);
                 self.0.run(&lane, Class::Meta, reader, move |_| core.mirror_attr(&mirror, id), done);
             }
-            Ok(At::Inside(node, Virtual::Root)) => {
+            Ok(At::Inside(node, Virtual::ROOT)) => {
                 let lane = node.lane();
                 let job = move |_: &Arc<Watch>| core.check(&node).map(|()| (image_attr(&node, id), TREE_TTL));
                 self.0.engine.submit(&lane, Class::Meta, reader, job, done);

@@ -8,7 +8,9 @@ use crate::exec::LaneKey;
 use crate::format::split_image_name;
 use crate::io::Fingerprint;
 use crate::sync::Arc;
-use crate::tree::{ArrayNodes, EntryKind, Facts, IMAGE_NODES, Identity, Place, Rights, SERIES_NODES, Virtual, escaped};
+use crate::tree::{
+    ArrayNodes, EntryKind, Facts, GROUP_NODES, Group, IMAGE_NODES, Identity, Place, Rights, Virtual, escaped,
+};
 use crate::zarr::View;
 
 /// An entry of the source shown as it is.
@@ -36,7 +38,7 @@ pub(super) struct ImageNode {
 pub(super) enum Node {
     Mirror(Arc<Mirror>),
     Image(Arc<ImageNode>),
-    Series(Arc<ImageNode>, u32),
+    Group(Arc<ImageNode>, Group),
     Array(Arc<ImageNode>, ArrayNodes),
 }
 
@@ -60,7 +62,7 @@ impl Node {
         match self {
             Node::Mirror(mirror) => (slot == 0).then(|| At::Mirror(Arc::clone(mirror))),
             Node::Image(image) => Virtual::at_slot(Place::Image, slot).map(|n| inside(image, n)),
-            Node::Series(image, series) => Virtual::at_slot(Place::Series(*series), slot).map(|n| inside(image, n)),
+            Node::Group(image, group) => Virtual::at_slot(Place::Group(*group), slot).map(|n| inside(image, n)),
             Node::Array(image, array) => array.at_slot(slot).map(|n| inside(image, n)),
         }
     }
@@ -134,7 +136,7 @@ impl ImageNode {
         let own = self.identity.to_bytes();
         match place {
             Place::Image => (self.identity, IMAGE_NODES),
-            Place::Series(s) => (Identity::of(&[b"series", &own, &s.to_le_bytes()]), SERIES_NODES),
+            Place::Group(g) => (Identity::of(&[b"group", &own, &g.to_bytes()]), GROUP_NODES),
             Place::Array(s, l) => {
                 let identity = Identity::of(&[b"array", &own, &s.to_le_bytes(), &l.to_le_bytes()]);
                 (identity, array.map_or(1, ArrayNodes::nodes))

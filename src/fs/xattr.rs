@@ -41,7 +41,7 @@ impl Fs {
             Ok(at) => at,
             Err(e) => return done(Err(e)),
         };
-        if let At::Inside(node, Virtual::Root) = &at {
+        if let At::Inside(node, Virtual::ROOT) = &at {
             let name = String::from_utf8_lossy(name).into_owned();
             let Some(name) = name.strip_prefix(OURS).map(str::to_owned) else { return done(Err(none())) };
             match name.as_str() {
@@ -74,7 +74,7 @@ impl Fs {
             Ok(at) => at,
             Err(e) => return done(Err(e)),
         };
-        if let At::Inside(node, Virtual::Root) = &at {
+        if let At::Inside(node, Virtual::ROOT) = &at {
             let mut names = vec!["source", "version"];
             let known = self.0.images.known(node.key);
             for name in ["format", "dataset", "error", "damaged"] {

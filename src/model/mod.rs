@@ -2,6 +2,7 @@
 
 mod channel;
 mod dtype;
+pub mod plate;
 mod roi;
 mod series;
 mod units;

@@ -13,7 +13,7 @@ mod store;
 
 pub use filter::Filter;
 pub use ids::{Identity, ROOT, Table};
-pub use layout::{ArrayNodes, IMAGE_NODES, Place, SERIES_NODES, Shown, Virtual};
+pub use layout::{ArrayNodes, GROUP_NODES, Group, IMAGE_NODES, Place, Shown, Virtual};
 pub use links::{Link, resolve};
 pub use listing::{Cursor, Entry, EntryKind, Found, Listing};
 pub use names::{Names, escaped};

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use zarrs::metadata::v3::GroupMetadataV3;
 
-use super::{View, Window, main_series, multiscale};
+use super::{View, Window, multiscale, plates};
 use crate::config::Ngff;
 use crate::pyramid::OpenImage;
 
@@ -14,7 +14,11 @@ pub enum GroupKind {
     Image(u32),
     /// The root of several images (`bioformats2raw.layout` 3).
     Collection,
-    /// `OME/` in the root of a collection: names the images in order.
+    /// A plate, by its index; the first one is the root.
+    Plate(u32),
+    /// A well: indices of the plate and of the well in it.
+    Well(u32, u32),
+    /// `OME/` in the root of a collection or plate: names the images in order.
     OmeSeries,
     /// A group that says nothing: `associated/`, `OME/` beside a single image.
     Plain,
@@ -67,9 +71,21 @@ impl View {
             GroupKind::Collection => {
                 all.insert("bioformats2raw.layout".into(), json!(3));
             }
+            GroupKind::Plate(number) => {
+                let Some(plate) = image.source.plates().get(number as usize) else { return all };
+                all = plates::plate_attributes(self, plate, name);
+                if number == 0 {
+                    all.insert("bioformats2raw.layout".into(), json!(3));
+                }
+            }
+            GroupKind::Well(plate, well) => {
+                let plate = image.source.plates().get(plate as usize);
+                if let Some(well) = plate.and_then(|p| p.wells.get(well as usize)) {
+                    return plates::well_attributes(self, well);
+                }
+            }
             GroupKind::OmeSeries => {
-                let names: Vec<String> = (0..main_series(image).len()).map(|n| n.to_string()).collect();
-                all.insert("series".into(), json!(names));
+                all.insert("series".into(), json!(plates::image_paths(image)));
             }
             GroupKind::Plain => {}
         }

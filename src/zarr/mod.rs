@@ -6,10 +6,12 @@ mod array;
 mod contrast;
 mod group;
 mod multiscale;
+mod plates;
 
 pub use array::ArrayLayout;
 pub use contrast::{Window, sample_windows};
 pub use group::GroupKind;
+pub use plates::loose_series;
 
 use crate::config::{Layout, Ngff, ViewOptions};
 use crate::model::Role;
@@ -65,17 +67,21 @@ impl View {
         }
     }
 
-    /// What the root directory of an image is: the image itself if exactly one series is a main image, else a collection.
+    /// What the root directory of an image is: its first plate, the image itself if exactly one series is a main image, else
+    /// a collection.
     pub fn root(self, image: &OpenImage) -> GroupKind {
+        if !image.source.plates().is_empty() {
+            return GroupKind::Plate(0);
+        }
         match main_series(image)[..] {
             [only] if self.layout == Layout::Auto => GroupKind::Image(only),
             _ => GroupKind::Collection,
         }
     }
 
-    /// What `OME/` in the root says: the members, where the root is a collection.
+    /// What `OME/` in the root says: the images, where the root is a collection or plate.
     pub fn ome(self, image: &OpenImage) -> GroupKind {
-        if self.root(image) == GroupKind::Collection { GroupKind::OmeSeries } else { GroupKind::Plain }
+        if matches!(self.root(image), GroupKind::Image(_)) { GroupKind::Plain } else { GroupKind::OmeSeries }
     }
 }
 
