@@ -1,4 +1,5 @@
 """First inputs of the fuzz targets: small images of every kind that tifffile writes, and pieces of them."""
+import io
 import os
 
 import imagecodecs
@@ -28,6 +29,8 @@ def _images():
 
 def write(folder):
     """Writes FOLDER/<target>/<name> for every target."""
+    os.makedirs(folder, exist_ok=True)
+
     def put(target, name, data):
         os.makedirs(os.path.join(folder, target), exist_ok=True)
         with open(os.path.join(folder, target, name), "wb") as f:
@@ -46,7 +49,7 @@ def write(folder):
         put("image", name, whole)
         put("ifd", name, whole)
         if name == "ome":
-            with tifffile.TiffFile(__import__("io").BytesIO(whole)) as t:
+            with tifffile.TiffFile(io.BytesIO(whole)) as t:
                 put("omexml", name, t.ome_metadata.encode())
     shapes = ("<Rectangle ID='Shape:0' X='1' Y='2' Width='3' Height='4'/><Polygon ID='Shape:1' Points='1,2 3,4 5,1'/>"
               "<Mask ID='Shape:2' X='0' Y='0' Width='8' Height='2'><BinData Length='4' BigEndian='true'>qlU=</BinData></Mask>")
