@@ -12,7 +12,7 @@ mod rois_tests;
 mod shapes;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(super) mod text;
 
 pub use parse::{looks_like, parse};
 

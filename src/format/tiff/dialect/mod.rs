@@ -2,10 +2,12 @@
 //!
 //! A dialect is one file here and one line in [`DIALECTS`].
 
+mod aperio;
 mod imagej;
 mod ndpi;
 mod ome;
 mod pictures;
+mod xml;
 
 use super::files::{Files, Indexed};
 use super::header::TiffFile;
@@ -19,7 +21,7 @@ use crate::io::Watch;
 use crate::sync::Arc;
 
 /// Every dialect, asked in this order; the first that knows the file assembles it. What none knows is a stack of pages.
-pub(super) const DIALECTS: &[&dyn Dialect] = &[&ndpi::Ndpi, &ome::OmeTiff, &imagej::ImageJ];
+pub(super) const DIALECTS: &[&dyn Dialect] = &[&ndpi::Ndpi, &ome::OmeTiff, &imagej::ImageJ, &aperio::Aperio];
 
 /// A vendor's way to use TIFF.
 pub(super) trait Dialect: Sync {
@@ -115,5 +117,13 @@ fn description(first: &Ifd, limits: &Limits, warnings: &mut Vec<String>) -> Resu
         }
         Err(e) => tolerate(e, "ImageDescription", warnings),
         ok => ok,
+    }
+}
+
+/// Text of unknown encoding: UTF-8 if it is, else ISO-8859-1.
+pub(super) fn latin_or_utf8(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
     }
 }
