@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fuzarr::error::{Kind, Result};
+use fuzarr::format::tiff::compression::Compression;
 use fuzarr::format::tiff::header::TiffFile;
 use fuzarr::format::tiff::page::Page;
-use fuzarr::format::tiff::tags::Compression;
 use fuzarr::format::{Limits, Stored};
 use fuzarr::io::{MemoryFile, Watch};
 use serde_json::Value;
@@ -108,7 +108,7 @@ fn pages_equal_the_sample_set() {
                         continue;
                     }
                 };
-                if name == "bands" && page.layout.compression == Compression::Jpeg {
+                if name == "bands" && page.layout.compression == Compression::JPEG {
                     continue;
                 }
                 match planes(&page) {

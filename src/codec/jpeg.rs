@@ -8,31 +8,18 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::picture::{Codec, Color, Picture, Wanted};
+use super::raster::Number;
 use crate::error::{Error, Result};
 
-/// Decoded components, side by side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// Components of a pixel.
-    pub samples: usize,
-    /// `height * width * samples` bytes.
-    pub data: Vec<u8>,
-}
-
-/// What the three components of a stream are, as its container says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Color {
-    /// YCbCr, shown as RGB.
-    YCbCr,
-    /// RGB, unless a JFIF or Adobe marker in the stream says YCbCr.
-    Rgb,
-    /// Whatever it is, as stored.
-    Stored,
-}
+/// JPEG as a container of TIFF's kind has it.
+pub const CODEC: Codec = Codec {
+    name: "JPEG",
+    bit_order: false,
+    // Samples, their coefficients of 16 bits, and the stream with its tables.
+    memory: |decoded| decoded.saturating_mul(5).saturating_add(64 << 10),
+    decode,
+};
 
 /// What the headers of a stream say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,25 +29,28 @@ struct Header {
     width: usize,
     height: usize,
     samples: usize,
+    precision: u8,
     lossless: bool,
 }
 
-/// Decodes a whole stream; `tables` is the JPEGTables field. No frame may be larger than `most` columns and rows.
-///
-/// # Errors
-/// `Malformed`, `Truncated`, `Unsupported` for arithmetic coding and for samples of more than 8 bits.
-pub fn decode(data: &[u8], tables: Option<&[u8]>, color: Color, most: (usize, usize)) -> Result<Image> {
-    let (stream, header) = assemble(data, tables)?;
-    if header.width > most.0 || header.height > most.1 {
-        return Err(Error::malformed(format!(
-            "a JPEG frame of {} x {} pixels where {} x {} belong",
-            header.width, header.height, most.0, most.1
-        )));
-    }
+/// Decodes a whole stream; no frame may be larger than is wanted.
+fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
+    let (stream, header) = assemble(data, wanted.tables)?;
+    wanted.check_size("JPEG", header.width, header.height)?;
+    wanted.check_samples("JPEG", header.samples)?;
+    let picture = |data, bits| {
+        let (width, height, samples) = (header.width, header.height, header.samples);
+        Picture { width, height, samples, bits, number: Number::Unsigned, data }
+    };
     if header.lossless {
         let image = super::jpeg_lossless::decode(&stream)?;
-        let data = image.data.iter().map(|v| *v as u8).collect();
-        return Ok(Image { width: image.width, height: image.height, samples: image.samples, data });
+        return Ok(match wanted.container_bits() {
+            8 => picture(image.data.iter().map(|v| *v as u8).collect(), 8),
+            _ => picture(image.data.iter().flat_map(|v| v.to_le_bytes()).collect(), 16),
+        });
+    }
+    if header.precision != 8 {
+        return Err(Error::unsupported(format!("JPEG with samples of {} bits", header.precision)));
     }
     let out = match header.samples {
         1 => ColorSpace::Luma,
@@ -82,7 +72,7 @@ pub fn decode(data: &[u8], tables: Option<&[u8]>, color: Color, most: (usize, us
         return Err(Error::malformed("two frame headers in one JPEG stream"));
     }
     decoder.decode_into(&mut data).map_err(damaged)?;
-    let convert = match color {
+    let convert = match wanted.color {
         Color::YCbCr => true,
         Color::Rgb => header.adobe.map_or(header.jfif, |transform| transform == 1),
         Color::Stored => false,
@@ -90,7 +80,7 @@ pub fn decode(data: &[u8], tables: Option<&[u8]>, color: Color, most: (usize, us
     if convert && header.samples == 3 {
         ycbcr_to_rgb(&mut data);
     }
-    Ok(Image { width: header.width, height: header.height, samples: header.samples, data })
+    Ok(picture(data, 8))
 }
 
 /// Puts the tables in front of the data, and replaces what the stream says of its colours.
@@ -142,9 +132,7 @@ fn segments(data: &[u8], stream: &mut Vec<u8>, header: &mut Header) -> Result<()
             0xc0..=0xc3 => {
                 header.lossless = marker == 0xc3;
                 let [precision, h1, h0, w1, w0, samples, ..] = body else { return Err(short()) };
-                if *precision != 8 && !(header.lossless && *precision < 8) {
-                    return Err(Error::unsupported(format!("JPEG with samples of {precision} bits")));
-                }
+                header.precision = *precision;
                 header.height = usize::from(*h1) << 8 | usize::from(*h0);
                 header.width = usize::from(*w1) << 8 | usize::from(*w0);
                 header.samples = usize::from(*samples);
@@ -183,10 +171,26 @@ mod tests {
         assert_eq!(data, [128, 128, 128, 254, 0, 0, 0, 255, 1, 0, 0, 254]);
     }
 
+    fn wanted() -> Wanted<'static> {
+        Wanted {
+            width: 64,
+            height: 64,
+            columns: 64,
+            rows: 64,
+            samples: 1,
+            bits: 8,
+            number: Number::Unsigned,
+            color: Color::Stored,
+            tables: None,
+            option: 0,
+            reduce: 0,
+        }
+    }
+
     #[test]
     fn garbage_is_refused() {
         for data in [&b""[..], b"\xff\xd8", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xc0\0\x0b\x08\0\0\0\0\x03", b"abc"] {
-            assert!(decode(data, None, Color::Stored, (64, 64)).is_err(), "{data:?}");
+            assert!(decode(data, &wanted()).is_err(), "{data:?}");
         }
     }
 
@@ -195,7 +199,7 @@ mod tests {
         let tables = b"\xff\xd8\xff\xdb\0\x03\x07\xff\xd9";
         let data = b"\xff\xd8\xff\xe0\0\x07JFIF\0\xff\xc0\0\x09\x08\0\x02\0\x03\x01\x09\xff\xda\0\x02xyz\xff\xd9";
         let (stream, header) = assemble(data, Some(tables)).unwrap();
-        assert_eq!(header, Header { jfif: true, adobe: None, width: 3, height: 2, samples: 1, lossless: false });
+        assert_eq!(header, Header { jfif: true, width: 3, height: 2, samples: 1, precision: 8, ..Header::default() });
         assert!(stream.ends_with(b"\xff\xdb\0\x03\x07\xff\xc0\0\x09\x08\0\x02\0\x03\x01\x09\xff\xda\0\x02xyz\xff\xd9"));
     }
 }

@@ -3,12 +3,18 @@
 
 pub mod bits;
 pub mod deflate;
+pub mod fax;
 pub mod jpeg;
 pub mod jpeg_lossless;
+pub mod lerc;
+pub mod lzma;
 pub mod lzw;
 pub mod packbits;
+pub mod picture;
+pub mod png;
 pub mod predictor;
 pub mod raster;
+pub mod webp;
 pub mod zstd;
 
 use crate::error::{Error, Kind};

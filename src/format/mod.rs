@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::io::{Fingerprint, ReadAt, Watch};
 use crate::model::plate::{MAX_SIDE, Plate};
-use crate::model::{Role, Rois, Series, TileId};
+use crate::model::{Rois, Role, Series, TileId};
 
 /// Every format, asked in this order.
 pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff];

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use fuzarr::codec::picture::{Color, Wanted};
 use fuzarr::codec::raster::{Number, Predictor, Raster, Target, dtype};
 use fuzarr::codec::{bits, jpeg, lzw, packbits};
 use fuzarr::format::tiff::{header::TiffFile, page::Page};
@@ -121,8 +122,22 @@ pub fn samples(data: &[u8]) {
 pub fn jpeg_stream(data: &[u8]) {
     let [w, h, rest @ ..] = data else { return };
     let most = (usize::from(*w) + 1, usize::from(*h) + 1);
-    for color in [jpeg::Color::Stored, jpeg::Color::YCbCr] {
-        if let Ok(image) = jpeg::decode(rest, None, color, most) {
+    for color in [Color::Stored, Color::YCbCr] {
+        let samples = rest.len() % 4 + 1;
+        let wanted = Wanted {
+            width: most.0,
+            height: most.1,
+            columns: most.0,
+            rows: most.1,
+            samples,
+            bits: 8,
+            number: Number::Unsigned,
+            color,
+            tables: None,
+            option: 0,
+            reduce: 0,
+        };
+        if let Ok(image) = (jpeg::CODEC.decode)(rest, &wanted) {
             assert!(image.width <= most.0 && image.height <= most.1, "a frame larger than allowed");
             assert!(image.data.len() >= image.width * image.height * image.samples, "too few samples");
         }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::time::Duration;
 
-use super::tags::Compression;
+use super::compression::Compression;
 use crate::error::Result;
 use crate::io::Watch;
 use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, lock};

@@ -1,10 +1,12 @@
 //! Turning the stored bytes of a unit into samples.
 
+use super::compression::Compression;
 use super::fetch::Segment;
 use super::page::{Blocks, Page};
-use super::tags::{Compression, photometric};
-use crate::codec::raster::{Raster, Target};
-use crate::codec::{bits, deflate, jpeg, lzw, packbits, zstd};
+use super::tags::photometric;
+use crate::codec::bits;
+use crate::codec::picture::{Codec, Color, Wanted};
+use crate::codec::raster::{Predictor, Raster, Target, dtype};
 use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
 
@@ -47,17 +49,20 @@ impl Page {
         scratch: &mut Vec<u8>,
         target: &mut Target<'_>,
     ) -> Result<()> {
-        if self.layout.reversed_bits && self.layout.compression != Compression::Jpeg {
+        // Pictures other than fax have an order of bits of their own.
+        if self.layout.reversed_bits && self.layout.compression.has_bit_order() {
             bits::reverse(encoded);
         }
-        match self.layout.compression {
+        let decompress = match self.layout.compression {
             Compression::None => {
                 raster.spread(encoded, target);
                 return Ok(());
             }
-            Compression::Jpeg => return self.decode_jpeg(segment, encoded, raster, target),
-            _ => {}
-        }
+            Compression::Picture { codec, .. } => {
+                return self.decode_picture(codec, segment, encoded, raster, target);
+            }
+            Compression::Bytes(bytes) => bytes.decode,
+        };
         let row = raster.row_bytes();
         let size = self.layout.block_rows(segment.by) as usize * row;
         // Some writers leave out the rows of a tile that lie below the image.
@@ -65,53 +70,81 @@ impl Page {
         if raster.in_place(target.columns) && segment.rows.start == 0 && least == size {
             let at = target.row * row;
             let rows = &mut target.out[at..at + size];
-            self.decompress(encoded, rows, least)?;
+            decompress(encoded, rows, least)?;
             raster.finish(rows);
             return Ok(());
         }
         scratch.clear();
         scratch.resize(size, 0);
-        self.decompress(encoded, scratch, least)?;
+        decompress(encoded, scratch, least)?;
         raster.spread(&mut scratch[segment.rows.start as usize * row..least], target);
         Ok(())
     }
 
-    /// Decompresses the bytes of a block, at least the first `least` of them.
-    fn decompress(&self, encoded: &[u8], out: &mut [u8], least: usize) -> Result<()> {
-        match self.layout.compression {
-            Compression::Lzw => lzw::decode(encoded, &mut out[..least]),
-            Compression::Deflate => deflate::decode(encoded, out, least),
-            Compression::PackBits => packbits::decode(encoded, &mut out[..least]),
-            Compression::Zstd => zstd::decode(encoded, out, least),
-            other => Err(Error::new(Kind::Internal, format!("{} data", other.name()))),
-        }
-    }
-
-    fn decode_jpeg(&self, segment: &Segment, encoded: &[u8], raster: &Raster, target: &mut Target<'_>) -> Result<()> {
-        let color = match self.layout.photometric {
-            photometric::YCBCR => jpeg::Color::YCbCr,
-            photometric::RGB => jpeg::Color::Rgb,
-            _ => jpeg::Color::Stored,
-        };
-        // Frames may be padded to whole blocks of 16.
+    fn decode_picture(
+        &self,
+        codec: &Codec,
+        segment: &Segment,
+        encoded: &[u8],
+        raster: &Raster,
+        target: &mut Target<'_>,
+    ) -> Result<()> {
+        let layout = &self.layout;
+        // Pictures may be padded to whole blocks of 16.
         let most = |side: u64| side.next_multiple_of(16) as usize;
-        let most = (most(self.layout.block.x), most(self.layout.block.y));
+        let wanted = Wanted {
+            width: most(layout.block.x),
+            height: most(layout.block.y),
+            columns: layout.block.x as usize,
+            rows: segment.rows.end as usize,
+            samples: raster.samples,
+            bits: layout.bits,
+            number: layout.number,
+            color: match layout.photometric {
+                photometric::YCBCR => Color::YCbCr,
+                photometric::RGB => Color::Rgb,
+                _ => Color::Stored,
+            },
+            tables: self.jpeg_tables.as_deref(),
+            option: self.codec_option,
+            reduce: 0,
+        };
         let interval = match &self.blocks {
             Blocks::Restarts(restarts) => Some(restarts.image(encoded)),
             _ => None,
         };
         let encoded = interval.as_deref().unwrap_or(encoded);
-        let mut image = jpeg::decode(encoded, self.jpeg_tables.as_deref(), color, most)?;
+        let mut picture = (codec.decode)(encoded, &wanted)?;
         let rows = segment.rows.end as usize;
-        if image.samples != raster.samples || image.width < target.columns || image.height < rows {
+        if picture.samples != raster.samples
+            || picture.width < target.columns
+            || picture.height < rows
+            || dtype(picture.number, picture.bits) != dtype(layout.number, layout.bits)
+        {
             return Err(Error::malformed(format!(
-                "a JPEG frame of {} x {} pixels of {} samples for {} x {rows} of {}",
-                image.width, image.height, image.samples, target.columns, raster.samples
+                "a {} picture of {} x {} pixels of {} samples of {} bits for {} x {rows} of {} of {} bits",
+                codec.name,
+                picture.width,
+                picture.height,
+                picture.samples,
+                picture.bits,
+                target.columns,
+                raster.samples,
+                layout.bits,
             )));
         }
-        let raster = Raster { width: image.width, ..raster.clone() };
+        let raster = Raster {
+            width: picture.width,
+            bits: picture.bits,
+            number: picture.number,
+            big_endian: false,
+            predictor: Predictor::None,
+            ..raster.clone()
+        };
         let row = raster.row_bytes();
-        raster.spread(&mut image.data[segment.rows.start as usize * row..rows * row], target);
+        let range = segment.rows.start as usize * row..rows * row;
+        let data = picture.data.get_mut(range);
+        raster.spread(data.ok_or_else(|| Error::new(Kind::Internal, "a picture with too few rows"))?, target);
         Ok(())
     }
 }

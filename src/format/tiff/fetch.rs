@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
+use super::compression::Compression;
 use super::page::{Blocks, Page};
-use super::tags::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
 use crate::io::Watch;
 
-/// Encoded blocks may be this much larger than one and a half times their samples: JPEG has tables and headers.
+/// Encoded blocks may be this much larger than one and a half times their samples: pictures have tables and headers.
 pub(super) fn slack(compression: Compression) -> u64 {
-    if compression == Compression::Jpeg { 64 << 10 } else { 1 << 10 }
+    if compression.codec().is_some() { 64 << 10 } else { 1 << 10 }
 }
 
 /// Blocks this close together are read in one go.

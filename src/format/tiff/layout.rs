@@ -1,7 +1,8 @@
 //! What a directory says about its pixels, checked, and the units they are read in.
 
+use super::compression::{Compression, unread_name};
 use super::ifd::Ifd;
-use super::tags::{Compression, compression_name, photometric, tag};
+use super::tags::{photometric, tag};
 use crate::codec::raster::{Number, Predictor, dtype};
 use crate::error::{Error, Result};
 use crate::format::Limits;
@@ -110,9 +111,6 @@ impl Layout {
             unit: block,
             bands: false,
         };
-        if compression == Compression::Jpeg && (bits != 8 || number != Number::Unsigned) {
-            return Err(Error::unsupported(format!("JPEG with samples of {bits} bits")));
-        }
         layout.choose_unit(limits)?;
         Ok(layout)
     }
@@ -236,7 +234,7 @@ fn same(ifd: &Ifd, tag: u16, samples: u64) -> Result<Option<u64>> {
 fn compression(ifd: &Ifd) -> Result<Compression> {
     let number = ifd.u64(tag::COMPRESSION)?.unwrap_or(1);
     Compression::from_number(number)
-        .ok_or_else(|| Error::unsupported(format!("compression {number} ({})", compression_name(number))))
+        .ok_or_else(|| Error::unsupported(format!("compression {number} ({})", unread_name(number))))
 }
 
 fn predictor(ifd: &Ifd, compression: Compression, number: Number, bits: u32) -> Result<Predictor> {
@@ -261,7 +259,7 @@ fn subsampling(ifd: &Ifd, photometric: u16, compression: Compression, samples: u
         Some([x, y]) => (*x, *y),
         _ => (2, 2),
     };
-    if compression != Compression::Jpeg && (x, y) != (1, 1) {
+    if !compression.is_jpeg() && (x, y) != (1, 1) {
         return Err(Error::unsupported(format!("{} data with chroma subsampling {x} x {y}", compression.name())));
     }
     Ok((x, y))

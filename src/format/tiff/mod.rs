@@ -1,5 +1,6 @@
 //! TIFF and its dialects.
 
+pub mod compression;
 mod cursors;
 mod decode;
 mod dialect;

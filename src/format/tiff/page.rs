@@ -1,10 +1,11 @@
 //! One page: a directory whose layout was checked, with the tables that say where its blocks lie.
 
+use super::compression::Compression;
 use super::header::TiffFile;
 use super::ifd::{Ifd, ValueTable};
 use super::layout::Layout;
 use super::restart::{self, Restarts};
-use super::tags::{Compression, photometric, tag};
+use super::tags::{photometric, tag};
 use crate::codec::raster::Raster;
 use crate::error::{Error, Result};
 use crate::format::{Limits, UnitCost};
@@ -21,6 +22,8 @@ pub struct Page {
     pub layout: Layout,
     pub(super) blocks: Blocks,
     pub(super) jpeg_tables: Option<Vec<u8>>,
+    /// What the decoder of pictures is told beside their layout.
+    pub(super) codec_option: u64,
     pub(super) palette: Option<Arc<Colormap>>,
     pub(super) unit_bytes: u64,
 }
@@ -37,6 +40,8 @@ pub(super) enum Blocks {
 
 /// JPEG tables are some hundred bytes.
 const MAX_JPEG_TABLES: u64 = 64 << 10;
+/// Values in the tag that a codec asks for.
+const MAX_OPTIONS: u64 = 8;
 /// Directories below one directory.
 const MAX_SUB_IFDS: u64 = 1024;
 
@@ -81,12 +86,22 @@ impl Page {
                 Blocks::Table { offsets: Box::new(offsets), counts: counts.map(Box::new) }
             }
         };
-        let jpeg_tables = match layout.compression {
-            Compression::Jpeg => ifd.bytes(tag::JPEG_TABLES, MAX_JPEG_TABLES)?,
-            _ => None,
+        let jpeg_tables =
+            if layout.compression.is_jpeg() { ifd.bytes(tag::JPEG_TABLES, MAX_JPEG_TABLES)? } else { None };
+        let codec_option = match layout.compression.option_tag() {
+            Some(tag) => ifd.u64s(tag, MAX_OPTIONS)?.and_then(|values| values.last().copied()).unwrap_or(0),
+            None => 0,
         };
-        let mut page =
-            Page { file: file.clone(), layout, blocks, jpeg_tables, palette: None, unit_bytes: limits.unit_bytes, ifd };
+        let mut page = Page {
+            file: file.clone(),
+            layout,
+            blocks,
+            jpeg_tables,
+            codec_option,
+            palette: None,
+            unit_bytes: limits.unit_bytes,
+            ifd,
+        };
         if layout.palette_rgb {
             let map = page.colormap()?.ok_or_else(|| Error::malformed("a palette image without ColorMap"))?;
             page.palette = Some(Arc::new(map));
@@ -109,6 +124,7 @@ impl Page {
             layout: self.layout,
             blocks: Blocks::Contiguous(offset),
             jpeg_tables: None,
+            codec_option: 0,
             palette: self.palette.clone(),
             unit_bytes: self.unit_bytes,
         })
@@ -177,11 +193,7 @@ impl Page {
             stored.saturating_add(super::stream::state_bytes(layout.compression, self.unit_bytes))
         } else {
             // The encoded bytes of all blocks, and one block decoded but not yet spread.
-            let mut block = layout.block.y.saturating_mul(layout.row_bytes());
-            if layout.compression == Compression::Jpeg {
-                // Its coefficients, 16 bits each, and the stream with its tables.
-                block = block.saturating_mul(5);
-            }
+            let block = layout.compression.memory(layout.block.y.saturating_mul(layout.row_bytes()));
             let slack = super::fetch::slack(layout.compression) * rows.div_ceil(layout.block.y);
             stored.saturating_add(stored / 2).saturating_add(block).saturating_add(slack)
         };
@@ -244,7 +256,7 @@ impl Page {
         layout.palette_rgb
             || layout.samples >= 3
                 && (layout.photometric == photometric::RGB
-                    || layout.photometric == photometric::YCBCR && layout.compression == Compression::Jpeg)
+                    || layout.photometric == photometric::YCBCR && layout.compression.is_jpeg())
     }
 
     /// The palette of a palette image.

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::header::TiffFile;
 use super::ifd::{Ifd, ValueTable};
 use super::layout::Layout;
-use super::tags::{Compression, photometric, tag};
+use super::tags::{photometric, tag};
 use crate::error::{Error, Result};
 use crate::format::Limits;
 use crate::io::Watch;
@@ -55,7 +55,7 @@ impl Restarts {
     /// Failures of the disk. A stream without usable intervals is none: it is decoded whole.
     pub fn find(file: &TiffFile, ifd: &Ifd, layout: &mut Layout, limits: &Limits) -> Result<Option<Self>> {
         let whole = !layout.tiled && !layout.planar && layout.block_count() == 1;
-        if !whole || layout.compression != Compression::Jpeg {
+        if !whole || !layout.compression.is_jpeg() {
             return Ok(None);
         }
         let Some((start, length)) = stream(file, ifd)? else { return Ok(None) };

@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, Read};
 
+use super::compression::Compression;
 use super::cursors::{Encoding, Turn};
 use super::fetch::Segment;
 use super::page::Page;
-use super::tags::Compression;
+use crate::codec::bits;
 use crate::codec::raster::Target;
-use crate::codec::{bits, deflate, lzw, packbits, zstd};
 use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
 use crate::io::{ReadAt, Watch};
@@ -16,14 +16,9 @@ use crate::sync::Arc;
 /// Memory that a live decoder may hold beside its band, by compression.
 pub(super) fn state_bytes(compression: Compression, unit_bytes: u64) -> u64 {
     match compression {
-        Compression::Zstd => zstd_window(unit_bytes) + (1 << 20),
-        _ => 512 << 10,
+        Compression::Bytes(bytes) => (bytes.state)(unit_bytes),
+        _ => 0,
     }
-}
-
-/// A window may be as large as a unit, within reason.
-fn zstd_window(unit_bytes: u64) -> u64 {
-    unit_bytes.clamp(zstd::USUAL_WINDOW, zstd::MAX_WINDOW)
 }
 
 /// Encoded bytes read at once.
@@ -98,13 +93,12 @@ impl Page {
             buf: Vec::new(),
             used: 0,
         };
-        Ok(match stream.compression {
-            Compression::Deflate => Box::new(deflate::reader(input)),
-            Compression::Lzw => Box::new(lzw::reader(input)),
-            Compression::PackBits => Box::new(packbits::reader(input)),
-            Compression::Zstd => Box::new(zstd::reader(input, zstd_window(self.unit_bytes))?),
-            other => return Err(Error::new(Kind::Internal, format!("{} does not stream", other.name()))),
-        })
+        match stream.compression {
+            Compression::Bytes(bytes) => {
+                (bytes.reader)(Box::new(input), state_bytes(stream.compression, self.unit_bytes))
+            }
+            other => Err(Error::new(Kind::Internal, format!("{} does not stream", other.name()))),
+        }
     }
 }
 

@@ -61,6 +61,12 @@ pub mod tag {
     pub const NDPI_SERIAL: u16 = 65442;
     /// Hamamatsu: lines of `key=value`.
     pub const NDPI_PROPERTIES: u16 = 65449;
+    /// Group 3 fax: bit 0 two-dimensional, bit 1 uncompressed mode, bit 2 fill before EOL (TIFF 6.0 section 11).
+    pub const T4_OPTIONS: u16 = 292;
+    /// Group 4 fax: bit 1 uncompressed mode.
+    pub const T6_OPTIONS: u16 = 293;
+    /// GDAL: version of LERC, compression on top of it (0 none, 1 Deflate, 2 Zstandard).
+    pub const LERC_PARAMETERS: u16 = 50674;
     /// ImageJ: lengths of the parts of the next one.
     pub const IMAGEJ_BYTE_COUNTS: u16 = 50838;
     /// ImageJ: labels, display ranges, lookup tables.
@@ -77,6 +83,9 @@ pub mod photometric {
     pub const MASK: u16 = 4;
     pub const SEPARATED: u16 = 5;
     pub const YCBCR: u16 = 6;
+    pub const CIELAB: u16 = 8;
+    pub const ICCLAB: u16 = 9;
+    pub const ITULAB: u16 = 10;
 }
 
 /// Bytes of one value of a TIFF field type; `None` for types that no specification knows.
@@ -87,78 +96,5 @@ pub fn type_size(kind: u16) -> Option<u64> {
         4 | 9 | 11 | 13 => Some(4),
         5 | 10 | 12 | 16 | 17 | 18 => Some(8),
         _ => None,
-    }
-}
-
-/// A compression that is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Compression {
-    None,
-    Lzw,
-    Jpeg,
-    Deflate,
-    PackBits,
-    Zstd,
-}
-
-impl Compression {
-    /// By the number in the Compression tag.
-    pub fn from_number(number: u64) -> Option<Self> {
-        Some(match number {
-            1 => Compression::None,
-            5 => Compression::Lzw,
-            7 => Compression::Jpeg,
-            8 | 32946 => Compression::Deflate,
-            32773 => Compression::PackBits,
-            50000 => Compression::Zstd,
-            _ => return None,
-        })
-    }
-
-    /// Can it be decoded from its beginning in pieces?
-    pub fn streams(self) -> bool {
-        self != Compression::Jpeg
-    }
-
-    /// Do predictors go with it? Readers ignore the tag on the others.
-    pub fn has_predictor(self) -> bool {
-        matches!(self, Compression::Lzw | Compression::Deflate | Compression::Zstd)
-    }
-
-    /// The name in messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Compression::None => "uncompressed",
-            Compression::Lzw => "LZW",
-            Compression::Jpeg => "JPEG",
-            Compression::Deflate => "Deflate",
-            Compression::PackBits => "PackBits",
-            Compression::Zstd => "Zstandard",
-        }
-    }
-}
-
-/// The name of a compression that is not read.
-pub fn compression_name(number: u64) -> &'static str {
-    match number {
-        2 => "CCITT modified Huffman",
-        3 => "CCITT group 3 fax",
-        4 => "CCITT group 4 fax",
-        6 => "old-style JPEG",
-        9 | 10 => "JBIG",
-        32766 => "NeXT RLE",
-        32771 => "CCITT RLE with word alignment",
-        32809 => "ThunderScan",
-        33003 | 33004 | 33005 | 34712 => "JPEG 2000",
-        22610 | 34934 => "JPEG XR",
-        34676 | 34677 => "SGI LogLuv",
-        34887 => "LERC",
-        34892 => "lossy DNG JPEG",
-        34925 => "LZMA",
-        34933 => "PNG",
-        50001 | 34927 => "WebP",
-        50002 | 52546 => "JPEG XL",
-        _ => "unknown",
     }
 }
