@@ -10,6 +10,8 @@ pub enum Ngff {
     V04,
     /// OME-Zarr 0.5 on Zarr v3.
     V05,
+    /// OME-Zarr 0.6 on Zarr v3: axes in named coordinate systems.
+    V06,
 }
 
 /// How a file with one image is laid out.
@@ -48,6 +50,8 @@ pub struct ViewOptions {
     pub layout: Layout,
     /// Chunk rows and columns, if not chosen by the image.
     pub chunk: Option<(u64, u64)>,
+    /// Rows and columns of a shard, rounded up to whole chunks; `None`: every chunk is a file of its own. Zarr v2 has none.
+    pub shard: Option<(u64, u64)>,
     /// Drop axes of length one.
     pub squeeze: bool,
     /// Palette images.
@@ -62,6 +66,7 @@ impl Default for ViewOptions {
             ngff: vec![Ngff::V05],
             layout: Layout::Auto,
             chunk: None,
+            shard: None,
             squeeze: false,
             palette: Palette::Index,
             damaged: Damaged::Error,

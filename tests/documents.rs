@@ -87,7 +87,7 @@ fn image(all: Vec<Series>) -> OpenImage {
 }
 
 fn view(ngff: Ngff) -> View {
-    View { ngff, layout: Layout::Auto, squeeze: false }
+    View { ngff, layout: Layout::Auto, squeeze: false, shard: None }
 }
 
 fn parse(bytes: &[u8]) -> Value {
@@ -156,6 +156,62 @@ fn scales_units_and_translations_are_exact() {
     assert_eq!(scale["datasets"].as_array().unwrap().len(), 5, "3000 is halved until both sides are at most 256");
     assert_eq!(ome["omero"]["channels"][1]["label"], "ch1");
     assert_eq!(ome["omero"]["rdefs"]["defaultZ"], 2);
+}
+
+#[test]
+fn version_0_6_names_its_coordinate_system() {
+    let image = image(vec![series(Dtype::U16, [2, 3, 5, 2048, 3000])]);
+    let doc = parse(&view(Ngff::V06).group_file(&image, "x", GroupKind::Image(0), "zarr.json", &[]));
+    let ome = &doc["attributes"]["ome"];
+    assert_eq!(ome["version"], "0.6");
+    let scale = &ome["multiscales"][0];
+    assert!(scale.get("axes").is_none() && scale.get("version").is_none());
+    let systems = scale["coordinateSystems"].as_array().unwrap();
+    assert_eq!((systems.len(), &systems[0]["name"]), (1, &json!("physical")));
+    assert_eq!(systems[0]["axes"][4], json!({"name": "x", "type": "space", "unit": "micrometer"}));
+    assert_eq!(
+        scale["datasets"][0],
+        json!({"path": "0", "coordinateTransformations": [{
+            "type": "scale", "scale": [2.0, 1.0, 1.0, 250.0, 0.25], "input": {"path": "0"}, "output": {"name": "physical"}}]})
+    );
+    assert_eq!(
+        scale["datasets"][2]["coordinateTransformations"],
+        json!([{"type": "sequence", "input": {"path": "2"}, "output": {"name": "physical"}, "transformations": [
+            {"type": "scale", "scale": [2.0, 1.0, 1.0, 1000.0, 1.0]},
+            {"type": "translation", "translation": [0.0, 0.0, 0.0, 375.0, 0.375]}]}])
+    );
+    assert_eq!(ome["omero"]["channels"].as_array().unwrap().len(), 3);
+    let of_0_5 = view(Ngff::V05).array_file(&image, 0, 1);
+    assert_eq!(view(Ngff::V06).array_file(&image, 0, 1), of_0_5, "arrays are those of Zarr v3");
+}
+
+#[test]
+fn a_shard_is_whole_chunks_and_version_0_4_has_none() {
+    let image = image(vec![series(Dtype::U8, [1, 1, 5, 2048, 3000])]);
+    let sharded = View { shard: Some((1000, 2048)), ..view(Ngff::V05) };
+    let array = parse(&sharded.array_file(&image, 0, 0));
+    assert_eq!(array["chunk_grid"]["configuration"]["chunk_shape"], json!([1, 1, 1, 1024, 2048]));
+    assert_eq!(
+        array["codecs"],
+        json!([{"name": "sharding_indexed", "configuration": {
+            "chunk_shape": [1, 1, 1, 512, 512], "codecs": [{"name": "bytes"}], "index_location": "end",
+            "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]}}])
+    );
+    let metadata: ArrayMetadataV3 = serde_json::from_value(array).expect("v3 metadata");
+    Array::new_with_metadata(Arc::new(MemoryStore::new()), "/", metadata.into()).expect("an array");
+    let layout = sharded.array(&image, 0, 0);
+    assert_eq!(layout.grid, [1, 1, 5, 2, 2]);
+    let first = layout.chunk_id(&[0, 0, 3, 1, 1]);
+    assert_eq!((first.z, first.y, first.x), (3, 2, 4));
+    // 2 x 4 chunks in a shard; of the last one 2 x 2 meet the array.
+    assert_eq!(layout.file_bytes(first), 4 * 512 * 512 + 8 * 16 + 4);
+    let options = fuzarr::config::ViewOptions {
+        ngff: vec![Ngff::V05, Ngff::V04],
+        shard: Some((1024, 1024)),
+        ..Default::default()
+    };
+    let views = View::all(&options);
+    assert_eq!((views[0].shard, views[1].shard), (Some((1024, 1024)), None));
 }
 
 #[test]

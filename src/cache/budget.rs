@@ -1,7 +1,9 @@
 //! The byte budget: cached tiles, parsed files, documents, scratch and work in flight take leases before they allocate.
 //!
 //! Shares are ordered so that nobody waits in a circle. `Work` (sweeps) and `Output` (replies being assembled) are held
-//! by jobs that may be parked, so they are granted at once or by a continuation, never by blocking a thread. `Unit` is
+//! by jobs that may be parked, so they are granted at once or by a continuation, never by blocking a thread. `Joined`
+//! (replies put together from several reads) is granted the same way; its holders wait for reads that need the others, so
+//! it takes nothing from them. `Unit` is
 //! held only by a running decode, which finishes without asking for more, so a thread may block for it; half the budget
 //! is out of reach of the other shares, and whatever is not leased holds cached tiles, which go when room is needed.
 
@@ -15,19 +17,21 @@ use crate::sync::{Arc, Condvar, Mutex, OnceLock, lock};
 /// What leased bytes are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
-    /// Parsed files and documents: long-lived, dropped by their owner. At most a quarter.
+    /// Parsed files and documents: long-lived, dropped by their owner. At most 3/16.
     Held,
-    /// Buffers of sweeps. Together with `Held` at most 7/16.
+    /// Buffers of sweeps. Together with `Held` at most 6/16.
     Work,
-    /// Replies being assembled. Together with `Held` and `Work` at most half.
+    /// Replies being assembled. Together with `Held` and `Work` at most 7/16.
     Output,
+    /// Replies put together from several reads. At most 1/16.
+    Joined,
     /// Units being fetched and decoded. Together at most half.
     Unit,
     /// A tile that is decoded; most are in the cache and can be evicted.
     Tile,
 }
 
-const SHARES: usize = 5;
+const SHARES: usize = 6;
 
 /// Called when a parked lease is granted.
 type Wake = Box<dyn FnOnce(Lease) + Send>;
@@ -109,9 +113,8 @@ impl Budget {
     /// Largest lease of a share that is sure to be granted some time.
     pub fn most(&self, share: Share) -> u64 {
         match share {
-            Share::Held => self.total / 4,
-            Share::Work => self.total / 16 * 3,
-            Share::Output => self.total / 16,
+            Share::Held | Share::Work => self.total / 16 * 3,
+            Share::Output | Share::Joined => self.total / 16,
             Share::Unit | Share::Tile => self.total / 2,
         }
     }
@@ -119,7 +122,7 @@ impl Budget {
     /// A lease for a parsed file or a document, to be kept as long as it is. Tiles are evicted to make room.
     ///
     /// # Errors
-    /// `OverLimit` if all such leases together would exceed a quarter of the budget: let others go and try again.
+    /// `OverLimit` if all such leases together would exceed 3/16 of the budget: let others go and try again.
     pub fn lease(self: &Arc<Self>, bytes: u64) -> Result<Lease> {
         self.lease_blocking(Share::Held, bytes)
     }
@@ -189,6 +192,7 @@ impl Budget {
                 used[Share::Output as usize] = 0;
                 self.share_allows(&used, share, bytes)
             }
+            Share::Joined => bytes <= self.total / 16,
             Share::Unit | Share::Tile => bytes <= self.total / 2,
         }
     }
@@ -196,8 +200,8 @@ impl Budget {
     fn too_much(&self, share: Share, bytes: u64) -> Error {
         // The inverse of `most`, rounded up to whole MiB.
         let need = match share {
-            Share::Held => bytes.saturating_mul(4),
-            Share::Work | Share::Output => bytes.saturating_mul(16) / 3,
+            Share::Held | Share::Work | Share::Output => bytes.saturating_mul(16) / 3,
+            Share::Joined => bytes.saturating_mul(16),
             Share::Unit | Share::Tile => bytes.saturating_mul(2),
         };
         let mib = (need >> 20) + 1;
@@ -212,9 +216,10 @@ impl Budget {
         let work = used[Share::Work as usize];
         let output = used[Share::Output as usize];
         let (sum, most) = match share {
-            Share::Held => (held, self.total / 4),
-            Share::Work => (held + work, self.total / 16 * 7),
-            Share::Output => (held + work + output, self.total / 2),
+            Share::Held => (held, self.total / 16 * 3),
+            Share::Work => (held + work, self.total / 16 * 6),
+            Share::Output => (held + work + output, self.total / 16 * 7),
+            Share::Joined => (used[Share::Joined as usize], self.total / 16),
             Share::Unit => (used[Share::Unit as usize], self.total / 2),
             Share::Tile => (0, self.total / 2),
         };
@@ -266,7 +271,7 @@ impl Budget {
             let over = {
                 let mut state = lock(&self.state);
                 // One of each share may go, whichever stands first: a wide sweep must not keep replies waiting.
-                let ready = [Share::Output, Share::Work].into_iter().find_map(|share| {
+                let ready = [Share::Joined, Share::Output, Share::Work].into_iter().find_map(|share| {
                     let at = state.parked.iter().position(|p| p.share == share)?;
                     let bytes = state.parked[at].bytes;
                     self.share_allows(&state.used, share, bytes).then_some((at, bytes))

@@ -52,7 +52,7 @@ fn a_tile_counts_until_nobody_holds_it() {
 #[test]
 fn shares_have_bounds_and_errors_name_what_would_do() {
     let budget = Budget::new(16 * MIB);
-    let held = budget.lease(4 * MIB).unwrap();
+    let held = budget.lease(3 * MIB).unwrap();
     let error = budget.lease(1).err().unwrap();
     assert_eq!(error.kind(), Kind::OverLimit);
     let error = budget.lease_blocking(Share::Unit, 9 * MIB).err().unwrap();
@@ -61,6 +61,13 @@ fn shares_have_bounds_and_errors_name_what_would_do() {
     let unit = budget.lease_blocking(Share::Unit, 8 * MIB).unwrap();
     assert!(budget.lease_now(Share::Unit, 1).is_none());
     assert!(budget.lease_now(Share::Work, budget.most(Share::Work)).is_some());
+    // All the others are full: an answer put together from several reads finds its room all the same, and no more.
+    let (work, output) = (budget.lease_now(Share::Work, 3 * MIB), budget.lease_now(Share::Output, MIB));
+    assert!(work.is_some() && output.is_some() && budget.lease_now(Share::Output, 1).is_none());
+    assert!(budget.lease_now(Share::Joined, MIB).is_some());
+    let error = budget.lease_later(Share::Joined, MIB + 1, |_| ()).err().unwrap();
+    assert!(error.what().contains("--cache-size 17MiB"), "{error}");
+    drop((work, output));
     drop((held, unit));
     assert_eq!(budget.used(), 0);
 }
@@ -69,7 +76,7 @@ fn shares_have_bounds_and_errors_name_what_would_do() {
 fn parked_leases_come_in_order() {
     let budget = Budget::new(16 * MIB);
     let order = Arc::new(Mutex::new(Vec::new()));
-    let first = budget.lease_now(Share::Work, 7 * MIB).unwrap();
+    let first = budget.lease_now(Share::Work, 6 * MIB).unwrap();
     for n in 0..3 {
         let order = Arc::clone(&order);
         // Dropping the lease inside lets the next one come.

@@ -70,7 +70,8 @@ pub struct MountArgs {
     /// Stay in the foreground and log to standard error; for systemd (Type=notify) and for trying things out.
     #[arg(long)]
     pub foreground: bool,
-    /// Options in the style of mount(8): allow_other,cache_size=2GiB. Colons stand for the commas of ngff and chunk.
+    /// Options in the style of mount(8): allow_other,cache_size=2GiB. Colons stand for the commas of ngff, chunk
+    /// and shard.
     #[arg(short = 'o', value_name = "OPTIONS", action = ArgAction::Append)]
     pub mount_options: Vec<String>,
     /// Everything that has a variable and a key in the configuration file.
@@ -102,8 +103,8 @@ pub struct SettingArgs {
 #[derive(Debug, Args, Clone, Default)]
 #[command(next_help_heading = "Images")]
 pub struct ViewArgs {
-    /// OME-Zarr versions to show; the first has the plain name x.ome.zarr, a further one x.v04.ome.zarr or
-    /// x.v05.ome.zarr [default: 0.5].
+    /// OME-Zarr versions to show; the first has the plain name x.ome.zarr, a further one x.v04.ome.zarr, x.v05.ome.zarr
+    /// or x.v06.ome.zarr [default: 0.5].
     #[arg(long, value_name = "VERSIONS", value_delimiter = ',', env = "FUZARR_NGFF", hide_env_values = true)]
     pub ngff: Option<Vec<Ngff>>,
     /// Layout of a file with one image [default: auto].
@@ -113,6 +114,10 @@ pub struct ViewArgs {
     /// 512,512].
     #[arg(long, value_name = "Y,X", value_parser = values::chunk, env = "FUZARR_CHUNK", hide_env_values = true)]
     pub chunk: Option<(u64, u64)>,
+    /// Show one file for as many chunks as make these rows and columns, rounded up to whole chunks (Zarr shards); not in
+    /// 0.4, which has none [default: a file for each chunk].
+    #[arg(long, value_name = "Y,X", value_parser = values::shard, env = "FUZARR_SHARD", hide_env_values = true)]
+    pub shard: Option<(u64, u64)>,
     /// Leave out axes of length one; the default is always t, c, z, y, x.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = values::switch, env = "FUZARR_SQUEEZE", hide_env_values = true)]

@@ -111,7 +111,7 @@ fn options(list: &OsStr, out: &mut Vec<OsString>) {
         let key: Vec<u8> = key.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
         let mut option = b"--".to_vec();
         option.extend_from_slice(&key);
-        let listed = key == b"ngff" || key == b"chunk";
+        let listed = key == b"ngff" || key == b"chunk" || key == b"shard";
         option.extend(value.iter().map(|b| if listed && *b == b':' { b',' } else { *b }));
         out.push(OsString::from_vec(option));
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, FromArgMatches};
 
 use super::args::SettingArgs;
+use super::values::SHARD_CHUNKS_MAX;
 use super::{Failure, report};
 use crate::config::{
     Damaged, EngineOptions, Layout, LogFormat, LogLevel, LogOptions, MountOptions, Ngff, Palette, TreeOptions,
@@ -69,7 +70,7 @@ fn parse_file(path: &Path, text: &str) -> Result<SettingArgs, Failure> {
             return Err(fail(format!("unknown key '{key}'; known are {all}")));
         }
         let items = match value {
-            toml::Value::Array(items) if matches!(key.as_str(), "ngff" | "chunk") => {
+            toml::Value::Array(items) if matches!(key.as_str(), "ngff" | "chunk" | "shard") => {
                 vec![items.iter().map(|v| scalar(key, v)).collect::<Result<Vec<_>, _>>().map_err(&fail)?.join(",")]
             }
             toml::Value::Array(items) if matches!(key.as_str(), "include" | "exclude") => {
@@ -111,6 +112,7 @@ fn merge(first: SettingArgs, second: SettingArgs) -> SettingArgs {
             ngff: view.ngff.or(second.view.ngff),
             layout: view.layout.or(second.view.layout),
             chunk: view.chunk.or(second.view.chunk),
+            shard: view.shard.or(second.view.shard),
             squeeze: view.squeeze.or(second.view.squeeze),
             palette: view.palette.or(second.view.palette),
             damaged: view.damaged.or(second.view.damaged),
@@ -148,6 +150,7 @@ pub fn resolve(
     if ngff.is_empty() || (1..ngff.len()).any(|i| ngff[..i].contains(&ngff[i])) {
         return Err(Failure::usage("--ngff: name each version once, such as 0.5,0.4"));
     }
+    check_shard(&ngff, view.chunk, view.shard)?;
     let default = EngineOptions::default();
     let options = MountOptions {
         source,
@@ -157,6 +160,7 @@ pub fn resolve(
             ngff,
             layout: view.layout.unwrap_or(Layout::Auto),
             chunk: view.chunk,
+            shard: view.shard,
             squeeze: view.squeeze.unwrap_or(false),
             palette: view.palette.unwrap_or(Palette::Index),
             damaged: view.damaged.unwrap_or(Damaged::Error),
@@ -178,6 +182,24 @@ pub fn resolve(
         file: log.log_file,
     };
     Ok((options, log))
+}
+
+/// Shards need a version that has them and, where chunks are given too, whole ones in a number that an index can hold.
+fn check_shard(ngff: &[Ngff], chunk: Option<(u64, u64)>, shard: Option<(u64, u64)>) -> Result<(), Failure> {
+    let Some(shard) = shard else { return Ok(()) };
+    if ngff.iter().all(|v| *v == Ngff::V04) {
+        return Err(Failure::usage("--shard: version 0.4 has no shards; show 0.5 or 0.6 too"));
+    }
+    let Some(chunk) = chunk else { return Ok(()) };
+    if shard.0 % chunk.0 != 0 || shard.1 % chunk.1 != 0 {
+        let what = format!("{},{} is no multiple of --chunk {},{}", shard.0, shard.1, chunk.0, chunk.1);
+        return Err(Failure::usage(format!("--shard: {what}")));
+    }
+    let chunks = (shard.0 / chunk.0) * (shard.1 / chunk.1);
+    if chunks > SHARD_CHUNKS_MAX {
+        return Err(Failure::usage(format!("--shard: {chunks} chunks are more than {SHARD_CHUNKS_MAX} in a shard")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -242,6 +264,22 @@ mod tests {
         assert!(!options.view.squeeze);
         assert!(options.tree.show_sources);
         assert_eq!(options.tree.include, ["c"]);
+    }
+
+    #[test]
+    fn shards_are_whole_chunks_of_a_version_that_has_them() {
+        let view = |words: &[&str]| resolve(flags(words), "/s".into(), "/m".into()).map(|(o, _)| o.view);
+        let both = view(&["--ngff", "0.5,0.4", "--shard", "1000,2048"]).unwrap();
+        assert_eq!(both.shard, Some((1000, 2048)));
+        assert_eq!(view(&["--chunk", "256,128", "--shard", "512,128"]).unwrap().shard, Some((512, 128)));
+        for (words, part) in [
+            (&["--ngff", "0.4", "--shard", "512,512"][..], "no shards"),
+            (&["--chunk", "300,128", "--shard", "512,512"], "no multiple"),
+            (&["--chunk", "1,1", "--shard", "2048,2048"], "4194304 chunks"),
+        ] {
+            let failure = view(words).unwrap_err();
+            assert!(failure.message.contains(part), "{}", failure.message);
+        }
     }
 
     #[test]

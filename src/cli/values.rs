@@ -15,6 +15,10 @@ pub const CACHE_SIZE_MAX: u64 = 1 << 50;
 pub const CHUNK_SIDE_MAX: u64 = 65_536;
 /// Most pixels of a chunk (8192 x 8192).
 pub const CHUNK_PIXELS_MAX: u64 = 1 << 26;
+/// Longest side of a shard.
+pub const SHARD_SIDE_MAX: u64 = 1 << 18;
+/// Most chunks in a shard: its index has 16 bytes for each, and readers fetch it whole.
+pub const SHARD_CHUNKS_MAX: u64 = 1 << 20;
 /// Most decoding threads.
 pub const THREADS_MAX: usize = 1024;
 
@@ -78,21 +82,31 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// "512,512": rows, columns.
-pub fn chunk(text: &str) -> Result<(u64, u64), String> {
+/// "512,512": rows, columns, each from 1 to `most`.
+fn sides(text: &str, most: u64) -> Result<(u64, u64), String> {
     let (y, x) = text.split_once(',').ok_or("write rows and columns, such as 512,512")?;
     let side = |s: &str| {
         let side: u64 = s.trim().parse().map_err(|_| format!("'{}' is not a number", s.trim()))?;
-        if !(1..=CHUNK_SIDE_MAX).contains(&side) {
-            return Err(format!("{side} is not between 1 and {CHUNK_SIDE_MAX}"));
+        if !(1..=most).contains(&side) {
+            return Err(format!("{side} is not between 1 and {most}"));
         }
         Ok(side)
     };
-    let (y, x) = (side(y)?, side(x)?);
+    Ok((side(y)?, side(x)?))
+}
+
+/// `--chunk`.
+pub fn chunk(text: &str) -> Result<(u64, u64), String> {
+    let (y, x) = sides(text, CHUNK_SIDE_MAX)?;
     if y * x > CHUNK_PIXELS_MAX {
         return Err(format!("{y} x {x} pixels are more than {CHUNK_PIXELS_MAX} in a chunk"));
     }
     Ok((y, x))
+}
+
+/// `--shard`.
+pub fn shard(text: &str) -> Result<(u64, u64), String> {
+    sides(text, SHARD_SIDE_MAX)
 }
 
 /// `--threads`.
@@ -134,6 +148,7 @@ macro_rules! value_enum {
 }
 
 value_enum!(Ngff {
+    Ngff::V06 => "0.6", "OME-Zarr 0.6 on Zarr v3";
     Ngff::V05 => "0.5", "OME-Zarr 0.5 on Zarr v3";
     Ngff::V04 => "0.4", "OME-Zarr 0.4 on Zarr v2";
 });
@@ -203,6 +218,14 @@ mod tests {
         assert_eq!(chunk(" 1 , 65536 "), Ok((1, 65536)));
         for bad in ["", "512", "512,", "0,512", "512,65537", "65536,65536", "a,b", "1,2,3", "-1,5"] {
             assert!(chunk(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shards() {
+        assert_eq!(shard("4096,262144"), Ok((4096, 262_144)));
+        for bad in ["", "4096", "0,512", "262145,1", "a,b"] {
+            assert!(shard(bad).is_err(), "{bad}");
         }
     }
 

@@ -13,6 +13,7 @@ mod sweep_plan;
 mod sweeping;
 #[cfg(test)]
 mod tests;
+mod together;
 mod units;
 
 use std::ops::Range;

@@ -84,7 +84,7 @@ impl Core {
         if let Virtual::Chunk(_, _, chunk) = inside {
             let array = parsed.array(node.view, inside)?.ok_or_else(missing)?;
             let (rights, facts) = parsed.chunk_facts(node, &array, chunk);
-            return Ok(Attr::file(id, rights, &facts, array.layout.chunk_bytes));
+            return Ok(Attr::file(id, rights, &facts, array.layout.file_bytes(array.chunk(chunk))));
         }
         let size = self.document_size(node, parsed, inside)?;
         Ok(Attr::file(id, parsed.all(node), facts, size))

@@ -13,6 +13,7 @@ mod lookup;
 mod node;
 mod read;
 mod readdir;
+mod shard;
 mod xattr;
 
 use std::path::Path;

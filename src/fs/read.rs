@@ -172,11 +172,14 @@ impl Fs {
                                 Ok(Some(array)) => array,
                                 _ => return done(Err(Error::new(Kind::Internal, "a chunk without an array"))),
                             };
-                            let end = offset.saturating_add(u64::from(size)).min(array.layout.chunk_bytes);
+                            let chunk = array.chunk(number);
+                            let end = offset.saturating_add(u64::from(size)).min(array.layout.file_bytes(chunk));
                             if offset >= end {
                                 return done(Ok(&[]));
                             }
-                            let chunk = array.chunk(number);
+                            if let Some(shard) = array.layout.shard(chunk) {
+                                return core.read_shard(&image, &parsed, shard, offset..end, reader, done);
+                            }
                             core.engine.read_chunk(&image.lane(), &parsed.image, chunk, offset..end, reader, done);
                         }
                         _ => core.with_document(&image, parsed, at, reader, move |document| match document {

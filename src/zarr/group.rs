@@ -46,7 +46,7 @@ impl View {
         let attributes = self.group_attributes(image, name, kind, windows);
         match self.ngff {
             Ngff::V04 => Value::Object(attributes).to_string(),
-            Ngff::V05 => {
+            Ngff::V05 | Ngff::V06 => {
                 let mut outer = Map::new();
                 if !attributes.is_empty() {
                     let mut ome = attributes;

@@ -1,17 +1,20 @@
 //! Zarr and NGFF: what groups and arrays say about an image, and where its chunks lie.
 //!
-//! The NGFF version is chosen in [`View`] and looked at nowhere else. Layout: OME-Zarr 0.5 on Zarr v3 and 0.4 on Zarr v2.
+//! The NGFF version is chosen in [`View`] and looked at nowhere else. Layout: OME-Zarr 0.5 and 0.6 on Zarr v3, 0.4 on Zarr
+//! v2; on v3 chunks may lie together in shards.
 
 mod array;
 mod contrast;
 mod group;
 mod multiscale;
 mod plates;
+mod shard;
 
 pub use array::ArrayLayout;
 pub use contrast::{Window, sample_windows};
 pub use group::GroupKind;
 pub use plates::loose_series;
+pub use shard::{Piece, Shard};
 
 use crate::config::{Layout, Ngff, ViewOptions};
 use crate::model::Role;
@@ -26,12 +29,17 @@ pub struct View {
     pub layout: Layout,
     /// Drop axes of length one (never y and x).
     pub squeeze: bool,
+    /// Least rows and columns of a shard, if chunks lie in shards; never on Zarr v2, which has none.
+    pub shard: Option<(u64, u64)>,
 }
 
 impl View {
     /// The views of a mount, the one with the plain name first.
     pub fn all(options: &ViewOptions) -> Vec<View> {
-        let view = |&ngff| View { ngff, layout: options.layout, squeeze: options.squeeze };
+        let view = |&ngff| {
+            let shard = options.shard.filter(|_| ngff != Ngff::V04);
+            View { ngff, layout: options.layout, squeeze: options.squeeze, shard }
+        };
         options.ngff.iter().map(view).collect()
     }
 
@@ -40,6 +48,7 @@ impl View {
         match self.ngff {
             Ngff::V04 => "0.4",
             Ngff::V05 => "0.5",
+            Ngff::V06 => "0.6",
         }
     }
 
@@ -48,6 +57,7 @@ impl View {
         match self.ngff {
             Ngff::V04 => ".v04.ome.zarr",
             Ngff::V05 => ".v05.ome.zarr",
+            Ngff::V06 => ".v06.ome.zarr",
         }
     }
 
@@ -55,7 +65,7 @@ impl View {
     pub fn group_files(self) -> &'static [&'static str] {
         match self.ngff {
             Ngff::V04 => &[".zattrs", ".zgroup"],
-            Ngff::V05 => &["zarr.json"],
+            Ngff::V05 | Ngff::V06 => &["zarr.json"],
         }
     }
 
@@ -63,7 +73,7 @@ impl View {
     pub fn array_files(self) -> &'static [&'static str] {
         match self.ngff {
             Ngff::V04 => &[".zarray"],
-            Ngff::V05 => &["zarr.json"],
+            Ngff::V05 | Ngff::V06 => &["zarr.json"],
         }
     }
 

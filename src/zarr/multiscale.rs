@@ -73,6 +73,21 @@ fn spans(pyramid: &Pyramid) -> Vec<[f64; 3]> {
     found
 }
 
+/// The coordinate system of the axes, in NGFF 0.6.
+const PHYSICAL: &str = "physical";
+
+/// What leads from the array at `path` to the physical system: NGFF 0.6 wants one transformation, so several become a
+/// sequence.
+fn to_physical(path: &str, mut transforms: Vec<Value>) -> Value {
+    let mut one = match transforms.len() {
+        1 => transforms.remove(0),
+        _ => json!({"type": "sequence", "transformations": transforms}),
+    };
+    one["input"] = json!({ "path": path });
+    one["output"] = json!({ "name": PHYSICAL });
+    one
+}
+
 fn multiscale(view: View, image: &OpenImage, series: u32, name: &str) -> Value {
     let (source, pyramid) = (&image.source.series()[series as usize], &image.pyramids[series as usize]);
     let shown = shown_axes(view, source.shape());
@@ -91,14 +106,20 @@ fn multiscale(view: View, image: &OpenImage, series: u32, name: &str) -> Value {
             let shift = [0.0, 0.0, 0.0, base[3] * (y - 1.0) / 2.0, base[4] * (x - 1.0) / 2.0];
             transforms.push(json!({"type": "translation", "translation": squeeze(shift, shown)}));
         }
-        json!({"path": index.to_string(), "coordinateTransformations": transforms})
+        let path = index.to_string();
+        let transforms = if view.ngff == Ngff::V06 { vec![to_physical(&path, transforms)] } else { transforms };
+        json!({"path": path, "coordinateTransformations": transforms})
     });
     let mut all = Map::new();
     if view.ngff == Ngff::V04 {
         all.insert("version".into(), json!(view.version()));
     }
     all.insert("name".into(), json!(name));
-    all.insert("axes".into(), json!(squeeze(described, shown)));
+    let described = squeeze(described, shown);
+    match view.ngff {
+        Ngff::V04 | Ngff::V05 => all.insert("axes".into(), json!(described)),
+        Ngff::V06 => all.insert("coordinateSystems".into(), json!([{"name": PHYSICAL, "axes": described}])),
+    };
     all.insert("datasets".into(), datasets.collect());
     if pyramid.levels.iter().any(|l| l.origin == Origin::Synthesized) {
         let (kind, text) = match source.reduction {
