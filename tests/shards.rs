@@ -182,10 +182,10 @@ fn index_and_sizes_decode_nothing_and_a_chunk_only_what_lies_under_it() {
         assert!(m.range(&path, size, 10).unwrap().is_empty());
     }
     assert_eq!(m.decoded(), 0);
-    // The chunk in the second row, first column: rows 128 to 255, the third and fourth strip.
+    // The chunk in the second row, first column: rows 128 to 255, two strips that are read as one unit.
     let chunk = 128 * 256 * 2;
     m.range("a.ome.zarr/0/c/0/0/0/0/0", 3 * chunk, u32::try_from(chunk).unwrap()).unwrap();
-    assert_eq!(m.decoded(), 2);
+    assert_eq!(m.decoded(), 1);
 }
 
 #[test]
@@ -207,14 +207,15 @@ fn a_bad_tile_fails_its_chunks_and_no_others() {
         changed[entry..entry + 4].copy_from_slice(&0x7fff_0000u32.to_le_bytes());
         std::fs::write(folder.path().join("a.tif"), changed).unwrap();
     }
-    let m = Mounted::new(folder.path(), sharded(), 64 * MIB);
-    let path = "a.ome.zarr/0/c/0/0/0/2/0";
-    let size = m.walk(path).unwrap().size;
+    let whole = ViewOptions { shard: Some((768, 768)), ..sharded() };
+    let m = Mounted::new(folder.path(), whole, 64 * MIB);
+    let path = "a.ome.zarr/0/c/0/0/0/0/0";
+    let (size, chunk) = (m.walk(path).unwrap().size, 128u32 * 256 * 2);
     assert!(m.range(path, size - 100, 100).is_ok(), "the index is whole");
-    let (chunk, row) = (128u64 * 256 * 2, 256u64 * 2);
-    assert!(m.range(path, chunk, u32::try_from(10 * row).unwrap()).is_ok());
-    for (offset, length) in [(chunk + 70 * row, row), (chunk - 10, 2 * chunk), (chunk / 2, chunk)] {
-        let error = m.range(path, offset, u32::try_from(length).unwrap()).unwrap_err();
+    assert!(m.range(path, 10, 12 * chunk - 10).is_ok(), "and so are four rows of chunks");
+    let bad = 12 * u64::from(chunk);
+    for (offset, length) in [(bad, 1), (bad - 10, 20), (bad - 10, 3 * chunk)] {
+        let error = m.range(path, offset, length).unwrap_err();
         assert_eq!(error.errno(), libc::EIO, "{offset}+{length}: {error}");
     }
 }
@@ -235,7 +236,7 @@ fn views_beside_each_other_and_squeezed() {
     assert_eq!(json["codecs"][0]["configuration"]["chunk_shape"], serde_json::json!([128, 256]));
 }
 
-/// Answers of up to 100 KiB from several chunks, of which only one fits at a time: all are given, with the right bytes.
+/// Answers of up to 200 KiB from several chunks, of which only one fits at a time: all are given, with the right bytes.
 #[test]
 fn many_readers_of_shards_with_little_room() {
     let folder = tree();
@@ -244,7 +245,7 @@ fn many_readers_of_shards_with_little_room() {
     let paths: Vec<String> =
         ["0/c/0/0/0/0/0", "0/c/0/0/0/2/0", "1/c/0/0/0/0/0"].iter().map(|p| format!("a.ome.zarr/{p}")).collect();
     let wholes: Vec<Vec<u8>> = paths.iter().map(|p| large.whole(p)).collect();
-    let m = Mounted::new(folder.path(), small, 2 * MIB);
+    let m = Mounted::new(folder.path(), small, 4 * MIB);
     std::thread::scope(|scope| {
         for reader in 0..24u64 {
             let (m, paths, wholes) = (&m, &paths, &wholes);
@@ -252,7 +253,7 @@ fn many_readers_of_shards_with_little_room() {
                 let mut state = reader;
                 for _ in 0..12 {
                     let n = noise(&mut state) as usize % paths.len();
-                    let (offset, length) = (noise(&mut state) % wholes[n].len() as u64, noise(&mut state) % 100_000);
+                    let (offset, length) = (noise(&mut state) % wholes[n].len() as u64, noise(&mut state) % 200_000);
                     let got = m.range(&paths[n], offset, u32::try_from(length).unwrap()).unwrap();
                     let to = (offset + length).min(wholes[n].len() as u64) as usize;
                     assert!(got == wholes[n][offset as usize..to], "{} {offset}+{length}", paths[n]);
@@ -261,6 +262,6 @@ fn many_readers_of_shards_with_little_room() {
         }
     });
     let engine = &m.0.status()["engine"];
-    assert!(engine["budget_peak"].as_u64().unwrap() <= 2 * MIB, "{engine}");
+    assert!(engine["budget_peak"].as_u64().unwrap() <= 4 * MIB, "{engine}");
     assert_eq!((&engine["requests"], &engine["flights"]), (&0.into(), &0.into()), "{engine}");
 }
