@@ -87,7 +87,7 @@ impl Page {
 
     /// Index of a block in the tables.
     pub(super) fn block_index(&self, by: u64, bx: u64, sample: u64) -> u64 {
-        let (down, across) = self.layout.blocks();
+        let (down, across) = self.grid;
         let plane = if self.layout.planar { sample } else { 0 };
         plane * down * across + by * across + bx
     }

@@ -10,6 +10,7 @@ pub mod header;
 pub mod ifd;
 mod imagej;
 pub mod layout;
+mod mosaic;
 mod ome;
 pub mod page;
 mod plain;

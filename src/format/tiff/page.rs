@@ -26,6 +26,8 @@ pub struct Page {
     pub(super) codec_option: u64,
     pub(super) palette: Option<Arc<Colormap>>,
     pub(super) unit_bytes: u64,
+    /// Blocks down and across in the tables: more than the layout has where the page was cropped.
+    pub(super) grid: (u64, u64),
 }
 
 /// Where the blocks lie.
@@ -100,6 +102,7 @@ impl Page {
             codec_option,
             palette: None,
             unit_bytes: limits.unit_bytes,
+            grid: layout.blocks(),
             ifd,
         };
         if layout.palette_rgb {
@@ -127,7 +130,36 @@ impl Page {
             codec_option: 0,
             palette: self.palette.clone(),
             unit_bytes: self.unit_bytes,
+            grid: self.grid,
         })
+    }
+
+    /// The upper left part of the page: some writers give the size of all tiles as that of the image.
+    ///
+    /// # Errors
+    /// `Malformed` if the page is smaller, or has no tiles to cut at.
+    pub fn cropped(self, width: u64, height: u64) -> Result<Self> {
+        if width > self.layout.width || height > self.layout.height {
+            let (w, h) = (self.layout.width, self.layout.height);
+            return Err(Error::malformed(format!("{width} x {height} pixels of a page of {w} x {h}")));
+        }
+        self.sized(width, height)
+    }
+
+    /// A page like this one of another size, to stand for what is put together from its tiles.
+    ///
+    /// # Errors
+    /// `Malformed` for a size of zero, or a page without tiles.
+    pub fn sized(mut self, width: u64, height: u64) -> Result<Self> {
+        let layout = &mut self.layout;
+        if (width, height) == (layout.width, layout.height) {
+            return Ok(self);
+        }
+        if width == 0 || height == 0 || width.max(height) > u64::from(u32::MAX) || !layout.tiled {
+            return Err(Error::malformed(format!("{width} x {height} pixels cut out of a page")));
+        }
+        (layout.width, layout.height) = (width, height);
+        Ok(self)
     }
 
     /// Offset of the first block, for [`Page::contiguous_at`].

@@ -6,6 +6,7 @@ use lru::LruCache;
 
 use super::files::{Files, Indexed};
 use super::layout::Layout;
+use super::mosaic::Mosaic;
 use super::page::Page;
 use super::planes::Planes;
 use crate::error::{Error, Kind, Result};
@@ -27,6 +28,21 @@ pub(super) enum LevelAt {
     Own(Planes),
     /// Plane k lies k planes behind the first, which alone has a directory.
     Contiguous(u64),
+    /// A series of pages of its own, of which the template's size is shown.
+    Cropped(Planes),
+    /// A series of pages of its own, whose tiles are put where the mosaic says.
+    Stitched(Planes, Arc<Mosaic>),
+    /// The template itself: a page that is not in the file's chain.
+    Held,
+}
+
+impl LevelAt {
+    fn own(&self) -> Option<&Planes> {
+        match self {
+            LevelAt::Own(planes) | LevelAt::Cropped(planes) | LevelAt::Stitched(planes, _) => Some(planes),
+            _ => None,
+        }
+    }
 }
 
 /// One stored level.
@@ -100,10 +116,7 @@ impl TiffSource {
     fn find(&self, id: TileId) -> Result<Option<(u32, u64)>> {
         let (series, plan, level) = self.plan(id)?;
         let (group, _) = Self::place(series, &level.template.layout, id.g);
-        match &level.at {
-            LevelAt::Own(planes) => planes.find(id.z, group, id.t),
-            _ => plan.planes.find(id.z, group, id.t),
-        }
+        level.at.own().unwrap_or(&plan.planes).find(id.z, group, id.t)
     }
 
     /// The page that stores a plane of a level.
@@ -111,7 +124,15 @@ impl TiffSource {
         let (_, _, level) = self.plan(id)?;
         let index = self.files.get(file, watch)?;
         match &level.at {
-            LevelAt::Main | LevelAt::Own(_) => self.page_at(&index, file, index.offset(ifd)?),
+            LevelAt::Main | LevelAt::Own(_) | LevelAt::Stitched(..) => self.page_at(&index, file, index.offset(ifd)?),
+            LevelAt::Cropped(_) => {
+                let offset = index.offset(ifd)?;
+                let Layout { width, height, .. } = level.template.layout;
+                self.pages.get((file, offset, u64::MAX - 1), || {
+                    Page::parse(&index.tiff, offset, &self.limits)?.cropped(width, height)
+                })
+            }
+            LevelAt::Held => Ok(Arc::clone(&level.template)),
             LevelAt::After(further) => self.page_at(&index, file, index.offset(ifd.saturating_add(*further))?),
             LevelAt::Sub(number) => {
                 let main = self.page_at(&index, file, index.offset(ifd)?)?;
@@ -137,6 +158,13 @@ impl TiffSource {
         let page = self.page(id, file, ifd, watch).map_err(|e| e.at(format!("IFD {ifd}")))?;
         let (ours, theirs) = (&level.template.layout, &page.layout);
         let place = |e: Error| e.at(format!("IFD {ifd}"));
+        if let LevelAt::Stitched(_, mosaic) = &level.at {
+            let (_, sample) = Self::place(series, ours, id.g);
+            return mosaic
+                .read(&page, &level.template, (id.ty, id.tx), sample, watch)
+                .map(Stored::Decoded)
+                .map_err(place);
+        }
         if !stackable(ours, theirs) {
             return Err(place(Error::malformed(format!(
                 "{} x {} pixels, {} samples of {}, where the image has {} x {}, {} of {}",
@@ -204,7 +232,13 @@ impl ImageSource for TiffSource {
 
     fn cost(&self, id: TileId) -> UnitCost {
         match self.plan(id) {
-            Ok((_, _, level)) => level.template.cost(id.ty, id.tx),
+            Ok((_, _, level)) => {
+                let cost = level.template.cost(id.ty, id.tx);
+                // A whole tile of the page is decoded beside the unit it is copied to.
+                let tile =
+                    if matches!(level.at, LevelAt::Stitched(..)) { level.template.cost(0, 0).decoded } else { 0 };
+                UnitCost { scratch: cost.scratch.saturating_add(tile), ..cost }
+            }
             Err(_) => UnitCost { decoded: 0, scratch: 0 },
         }
     }
@@ -262,7 +296,8 @@ pub(super) fn series_bytes(series: &Series) -> usize {
 
 /// Bytes held by a plan; templates are shared and counted by the pages kept.
 pub(super) fn plan_bytes(plan: &Plan) -> u64 {
-    let own = |l: &LevelPlan| if let LevelAt::Own(p) = &l.at { p.heap_bytes() } else { 0 };
+    let mosaic = |l: &LevelPlan| if let LevelAt::Stitched(_, m) = &l.at { m.heap_bytes() } else { 0 };
+    let own = |l: &LevelPlan| l.at.own().map_or(0, Planes::heap_bytes) + mosaic(l);
     let levels: u64 = plan.levels.iter().map(|l| own(l) + 256).sum();
     plan.planes.heap_bytes() + levels + size_of::<Plan>() as u64
 }

@@ -37,6 +37,8 @@ pub mod tag {
     pub const SAMPLE_FORMAT: u16 = 339;
     pub const JPEG_TABLES: u16 = 347;
     pub const YCBCR_SUBSAMPLING: u16 = 530;
+    /// Metadata of any kind, mostly Adobe's.
+    pub const XMP: u16 = 700;
     /// Hamamatsu: high words of StripOffsets.
     pub const NDPI_OFFSET_HIGH: u16 = 65324;
     /// Hamamatsu: high words of StripByteCounts.

@@ -3,10 +3,15 @@
 //! A dialect is one file here and one line in [`DIALECTS`].
 
 mod aperio;
+mod embedded;
 mod imagej;
+mod leica;
 mod ndpi;
 mod ome;
+mod philips;
 mod pictures;
+mod qptiff;
+mod ventana;
 mod xml;
 
 use super::files::{Files, Indexed};
@@ -21,7 +26,16 @@ use crate::io::Watch;
 use crate::sync::Arc;
 
 /// Every dialect, asked in this order; the first that knows the file assembles it. What none knows is a stack of pages.
-pub(super) const DIALECTS: &[&dyn Dialect] = &[&ndpi::Ndpi, &ome::OmeTiff, &imagej::ImageJ, &aperio::Aperio];
+pub(super) const DIALECTS: &[&dyn Dialect] = &[
+    &ndpi::Ndpi,
+    &ome::OmeTiff,
+    &imagej::ImageJ,
+    &aperio::Aperio,
+    &leica::Leica,
+    &qptiff::Qptiff,
+    &philips::Philips,
+    &ventana::Ventana,
+];
 
 /// A vendor's way to use TIFF.
 pub(super) trait Dialect: Sync {

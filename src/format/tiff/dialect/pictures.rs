@@ -4,10 +4,11 @@ use super::Opening;
 use crate::error::{Error, Result};
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::files::Indexed;
+use crate::format::tiff::mosaic::Mosaic;
 use crate::format::tiff::page::Page;
 use crate::format::tiff::planes::{Planes, Run};
 use crate::format::tiff::series::{Templates, plan, push_level, series, warn};
-use crate::format::tiff::source::{LevelAt, PageCache, Plan, TiffSource};
+use crate::format::tiff::source::{LevelAt, LevelPlan, PageCache, Plan, TiffSource};
 use crate::model::{Rois, Role, Series};
 use crate::sync::Arc;
 
@@ -36,6 +37,14 @@ impl Picture {
             levels: levels.iter().map(|ifd| runs(std::iter::once(*ifd))).collect(),
         }
     }
+}
+
+/// What is shown of the pages of a level.
+pub(super) enum Fit {
+    /// So many columns and rows from the upper left.
+    Cropped(u64, u64),
+    /// Their tiles, placed.
+    Stitched(Arc<Mosaic>),
 }
 
 /// Planes in this order in these directories.
@@ -82,21 +91,71 @@ impl<'a> Pictures<'a> {
     /// # Errors
     /// If the first page of a level cannot be read.
     pub fn add(&mut self, picture: Picture) -> Result<&mut Series> {
+        self.add_fitted(picture, &[])
+    }
+
+    /// As [`Pictures::add`], with what is shown of the pages of each level; all of those of levels that are not in `fits`.
+    ///
+    /// # Errors
+    /// As [`Pictures::add`]; `Malformed` if a page is smaller than what is to be shown of it.
+    pub fn add_fitted(&mut self, picture: Picture, fits: &[Fit]) -> Result<&mut Series> {
         let mut levels = picture.levels.into_iter();
+        let mut fits = fits.iter();
         let main = levels.next().unwrap_or_default();
-        let page = Arc::new(self.page(first_of(&main)?)?);
+        let (at, page) = self.fit(fits.next(), &main, &picture.order, picture.sizes)?;
         let mut one = series(&page, picture.sizes, &mut self.warnings)?;
         one.name = picture.name;
         one.role = picture.role;
         let mut own = plan(page, &mut self.templates, picture.order, picture.sizes, main, None)?;
-        for runs in levels {
-            let page = Arc::new(self.page(first_of(&runs)?)?);
-            let planes = Planes::new(picture.order, picture.sizes, runs, None)?;
-            push_level(&mut one, &mut own, &mut self.templates, LevelAt::Own(planes), page, &mut self.warnings);
+        if let Some(level) = own.levels.first_mut() {
+            level.at = at;
         }
+        for runs in levels {
+            let (at, page) = self.fit(fits.next(), &runs, &picture.order, picture.sizes)?;
+            push_level(&mut one, &mut own, &mut self.templates, at, page, &mut self.warnings);
+        }
+        self.push(one, own)
+    }
+
+    /// Adds a picture of one plane that is not in the chain.
+    ///
+    /// # Errors
+    /// `OverLimit`.
+    pub fn add_held(&mut self, role: Role, name: &str, page: Page) -> Result<&mut Series> {
+        let sizes = (1, 1, 1);
+        let page = Arc::new(page);
+        let mut one = series(&page, sizes, &mut self.warnings)?;
+        one.name = name.to_owned();
+        one.role = role;
+        let planes = Planes::new(DimensionOrder::default(), sizes, runs([0]), None)?;
+        self.push(one, Plan { planes, levels: vec![LevelPlan { at: LevelAt::Held, template: page }] })
+    }
+
+    fn push(&mut self, one: Series, own: Plan) -> Result<&mut Series> {
         self.plans.push(own);
         self.series.push(one);
         self.series.last_mut().ok_or_else(|| Error::malformed("no picture"))
+    }
+
+    /// How the pages of a level are found, and one that stands for all.
+    fn fit(
+        &self,
+        fit: Option<&Fit>,
+        runs: &[Run],
+        order: &DimensionOrder,
+        sizes: (u64, u64, u64),
+    ) -> Result<(LevelAt, Arc<Page>)> {
+        let page = self.page(first_of(runs)?)?;
+        let planes = Planes::new(*order, sizes, runs.to_vec(), None)?;
+        let (at, page) = match fit {
+            None => (LevelAt::Own(planes), page),
+            Some(Fit::Cropped(width, height)) => (LevelAt::Cropped(planes), page.cropped(*width, *height)?),
+            Some(Fit::Stitched(mosaic)) => {
+                let (width, height) = mosaic.size();
+                (LevelAt::Stitched(planes, Arc::clone(mosaic)), page.sized(width, height)?)
+            }
+        };
+        Ok((at, Arc::new(page)))
     }
 
     /// The source; `document` is what describes the file, with the name to show it under.

@@ -1,0 +1,170 @@
+//! Leica SCN: an XML document in the first page names, for each image of the slide, the directory of every channel, focal
+//! plane and resolution (namespace `http://www.leica-microsystems.com/scn/2010/10/01` and its like).
+
+use super::pictures::{Picture, Pictures};
+use super::xml::Element;
+use super::{Dialect, Opening};
+use crate::error::{Error, Result};
+use crate::format::ImageSource;
+use crate::format::omexml::DimensionOrder;
+use crate::format::tiff::planes::Run;
+use crate::format::tiff::series::about_content;
+use crate::model::{Channel, Objective, Physical, Quantity, Rgb, Role, Series};
+use crate::sync::Arc;
+
+/// Name of the verbatim document.
+const DOCUMENT: &str = "source.scn.xml";
+/// More planes of one image than any slide has.
+const MAX_DIMENSIONS: usize = 1 << 16;
+
+/// The dialect.
+pub(super) struct Leica;
+
+impl Dialect for Leica {
+    fn name(&self) -> &'static str {
+        "Leica SCN XML"
+    }
+
+    fn knows(&self, opening: &Opening<'_>) -> bool {
+        let text = opening.description.as_deref().unwrap_or_default();
+        let head = &text[..text.len().min(4096)];
+        head.windows(4).any(|w| w == b"<scn") && head.windows(27).any(|w| w == b"leica-microsystems.com/scn/")
+    }
+
+    fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {
+        let document = opening.description.clone().unwrap_or_default();
+        let root = Element::parse(&document)?;
+        let mut pictures = Pictures::new(opening, opening.index()?);
+        for collection in root.all("collection") {
+            for image in collection.all("image") {
+                add(&mut pictures, image)?;
+            }
+            for extra in collection.all("supplementalImage") {
+                let (Some(kind), Some(ifd)) = (extra.attribute("type"), extra.count("ifd")) else { continue };
+                let picture = Picture::single(Role::Associated(kind.to_lowercase()), kind, &[ifd]);
+                match pictures.add(picture) {
+                    Err(e) if about_content(&e) => pictures.warn(format!("{kind:.40} left out: {}", e.reason())),
+                    other => {
+                        other?;
+                    }
+                }
+            }
+        }
+        Ok(Arc::new(pictures.finish(Some((DOCUMENT, document.into())))?))
+    }
+}
+
+/// One `dimension`: a plane at a resolution.
+#[derive(Clone, Copy)]
+struct Dimension {
+    r: u64,
+    c: u64,
+    z: u64,
+    ifd: u64,
+}
+
+fn add(pictures: &mut Pictures<'_>, image: &Element) -> Result<()> {
+    let Some(pixels) = image.child("pixels") else { return Ok(()) };
+    let mut dimensions = Vec::new();
+    for d in pixels.all("dimension") {
+        let ifd = d.count("ifd").ok_or_else(|| Error::malformed("a dimension without ifd"))?;
+        let number = |name: &str| d.count(name).unwrap_or(0);
+        dimensions.push(Dimension { r: number("r"), c: number("c"), z: number("z"), ifd });
+        if dimensions.len() > MAX_DIMENSIONS {
+            return Err(Error::over_limit(format!("more than {MAX_DIMENSIONS} planes of one image")));
+        }
+    }
+    let count = |of: fn(&Dimension) -> u64| dimensions.iter().map(of).max().unwrap_or(0).saturating_add(1);
+    let sizes = (count(|d| d.z), count(|d| d.c), 1);
+    let planes = sizes.0.checked_mul(sizes.1).filter(|n| *n <= MAX_DIMENSIONS as u64);
+    if planes.is_none() {
+        return Err(Error::malformed(format!("{} focal planes of {} channels", sizes.0, sizes.1)));
+    }
+    let mut resolutions: Vec<u64> = dimensions.iter().map(|d| d.r).collect();
+    resolutions.sort_unstable();
+    resolutions.dedup();
+    if resolutions.is_empty() {
+        return Ok(());
+    }
+    let order = DimensionOrder::default();
+    let runs = |r: u64| {
+        let run =
+            |d: &Dimension| Run { first: order.index((d.z, d.c, 0), sizes), count: 1, file: 0, ifd: d.ifd, step: 1 };
+        dimensions.iter().filter(|d| d.r == r).map(run).collect::<Vec<_>>()
+    };
+    let picture = Picture {
+        role: Role::Image,
+        name: image.attribute("name").unwrap_or_default().to_owned(),
+        order,
+        sizes,
+        levels: resolutions.into_iter().map(runs).collect(),
+    };
+    let one = pictures.add(picture)?;
+    describe(one, image);
+    Ok(())
+}
+
+/// `view` is the field on the slide, in nanometres.
+fn describe(one: &mut Series, image: &Element) {
+    let shape = one.shape();
+    if let Some(view) = image.child("view") {
+        #[allow(clippy::cast_precision_loss)]
+        let size = |name: &str, pixels: u64| {
+            let nanometers = view.number(name)? / pixels as f64;
+            Quantity::checked(nanometers / 1000.0, None).map(|q| Quantity::micrometer(q.value))
+        };
+        let z = view.number("spacingZ").and_then(|nm| Quantity::checked(nm / 1000.0, None));
+        one.physical = Physical {
+            x: size("sizeX", shape.x),
+            y: size("sizeY", shape.y),
+            z: z.map(|q| Quantity::micrometer(q.value)),
+            t: None,
+        };
+    }
+    one.acquired = image.text_of("creationDate").map(str::to_owned);
+    let Some(settings) = image.child("scanSettings") else { return };
+    let number = |path: &[&str]| {
+        let value = settings.path(path)?.text.trim().parse::<f64>().ok()?;
+        (value.is_finite() && value > 0.0).then_some(value)
+    };
+    let objective = Objective {
+        magnification: number(&["objectiveSettings", "objective"]),
+        na: number(&["illuminationSettings", "numericalAperture"]),
+        model: None,
+    };
+    one.objective = (objective != Objective::default()).then_some(objective);
+    if one.rgb {
+        return;
+    }
+    let Some(channels) = settings.child("channelSettings") else { return };
+    for (order, channel) in channels.all("channel").enumerate() {
+        let index = channel.count("index").and_then(|i| usize::try_from(i).ok()).unwrap_or(order);
+        if let Some(shown) = one.channels.get_mut(index) {
+            let name = channel.attribute("name").map(str::trim).filter(|n| !n.is_empty());
+            *shown = Channel {
+                name: name.map(str::to_owned),
+                color: channel.attribute("rgb").and_then(color),
+                ..Channel::default()
+            };
+        }
+    }
+}
+
+/// "#rrggbb"
+fn color(text: &str) -> Option<Rgb> {
+    let hex = text.trim().strip_prefix('#').filter(|h| h.len() == 6)?;
+    let [_, r, g, b] = u32::from_str_radix(hex, 16).ok()?.to_be_bytes();
+    Some(Rgb(r, g, b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_hexadecimal() {
+        assert_eq!(color("#0a10FF"), Some(Rgb(10, 16, 255)));
+        assert_eq!(color("red"), None);
+        assert_eq!(color("#ééé"), None);
+    }
+}

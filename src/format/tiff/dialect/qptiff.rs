@@ -1,0 +1,197 @@
+//! Akoya (PerkinElmer) QPTIFF: each page says in XML what it is (Akoya, "PhenoImager QPTIFF file format"). A page for each
+//! channel at full resolution, an RGB thumbnail, pages for each channel at each lower resolution, then overview and label.
+
+use super::pictures::{Picture, Pictures, runs};
+use super::xml::Element;
+use super::{Dialect, Opening};
+use crate::error::{Error, Result};
+use crate::format::ImageSource;
+use crate::format::omexml::DimensionOrder;
+use crate::format::tiff::page::Page;
+use crate::format::tiff::series::{about_content, date_time, resolution};
+use crate::model::{Objective, Physical, Quantity, Rgb, Role};
+use crate::sync::Arc;
+
+/// Name of the verbatim document: that of the first page.
+const DOCUMENT: &str = "source.qptiff.xml";
+/// A scan profile may be long.
+const MAX_DESCRIPTION: u64 = 4 << 20;
+/// Pages beyond the credible: a few hundred channels at ten resolutions.
+const MAX_PAGES: usize = 1 << 14;
+
+/// The dialect.
+pub(super) struct Qptiff;
+
+impl Dialect for Qptiff {
+    fn name(&self) -> &'static str {
+        "QPTIFF XML"
+    }
+
+    fn knows(&self, opening: &Opening<'_>) -> bool {
+        let text = opening.description.as_deref().unwrap_or_default();
+        let said = text[..text.len().min(4096)].windows(ROOT.len()).any(|w| w == ROOT.as_bytes());
+        said || opening.made_by("PerkinElmer-QPI")
+    }
+
+    fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {
+        let index = opening.index()?;
+        if index.offsets.len() > MAX_PAGES {
+            return Err(Error::malformed(format!("{} pages", index.offsets.len())));
+        }
+        let mut pictures = Pictures::new(opening, Arc::clone(&index));
+        let mut slide = Slide::default();
+        for ifd in 0..index.offsets.len() as u64 {
+            let page = match pictures.page(ifd) {
+                Ok(page) => page,
+                Err(e) if ifd == 0 || !about_content(&e) => return Err(e),
+                Err(e) => {
+                    pictures.warn(format!("left out: {}", e.reason()));
+                    continue;
+                }
+            };
+            slide.sort(ifd, &page);
+        }
+        slide.add(&mut pictures)?;
+        let document = opening.description.clone().unwrap_or_default();
+        Ok(Arc::new(pictures.finish(Some((DOCUMENT, document.into())))?))
+    }
+}
+
+/// Name of the document's root.
+const ROOT: &str = "PerkinElmer-QPI-ImageDescription";
+
+/// What one page says of itself.
+#[derive(Default)]
+struct About {
+    name: Option<String>,
+    color: Option<Rgb>,
+    /// Micrometres, of the scan as a whole.
+    pixel_size: Option<f64>,
+    objective: Option<Objective>,
+    acquired: Option<String>,
+    physical: Physical,
+}
+
+/// What the pages are.
+#[derive(Default)]
+struct Slide {
+    channels: Vec<(u64, About)>,
+    /// Pages of each lower resolution.
+    reduced: Vec<((u64, u64), Vec<u64>)>,
+    /// Directory name, title, directory.
+    associated: Vec<(String, String, u64, Physical)>,
+    size: (u64, u64),
+}
+
+impl Slide {
+    fn sort(&mut self, ifd: u64, page: &Page) {
+        let text = page.description(MAX_DESCRIPTION).ok().flatten().unwrap_or_default();
+        let root = Element::parse(&text).ok().filter(|r| r.name == ROOT);
+        let kind = root.as_ref().and_then(|r| r.text_of("ImageType")).map(str::to_owned);
+        let about = about(root.as_ref(), page);
+        let size = (page.layout.width, page.layout.height);
+        // Without a word, pages like the first are channels, smaller ones with as many samples are resolutions.
+        let like = self.channels.first().is_none() || size == self.size;
+        match kind.as_deref() {
+            Some("FullResolution") if like => self.channel(ifd, size, about),
+            Some("ReducedResolution") => self.reduce(ifd, size),
+            Some(title) if title != "FullResolution" => {
+                let name = if title == "Overview" { "macro".to_owned() } else { title.to_lowercase() };
+                self.associated.push((name, title.to_owned(), ifd, about.physical));
+            }
+            None if like => self.channel(ifd, size, about),
+            None if page.layout.tiled => self.reduce(ifd, size),
+            _ => self.associated.push(("thumbnail".into(), "Thumbnail".into(), ifd, about.physical)),
+        }
+    }
+
+    fn channel(&mut self, ifd: u64, size: (u64, u64), about: About) {
+        self.size = size;
+        self.channels.push((ifd, about));
+    }
+
+    fn reduce(&mut self, ifd: u64, size: (u64, u64)) {
+        match self.reduced.iter_mut().find(|(s, _)| *s == size) {
+            Some((_, ifds)) => ifds.push(ifd),
+            None => self.reduced.push((size, vec![ifd])),
+        }
+    }
+
+    fn add(mut self, pictures: &mut Pictures<'_>) -> Result<()> {
+        let count = self.channels.len();
+        self.reduced.sort_by_key(|((x, y), _)| std::cmp::Reverse(x.saturating_mul(*y)));
+        let mut levels = vec![runs(self.channels.iter().map(|(ifd, _)| *ifd))];
+        for ((x, y), ifds) in self.reduced {
+            if ifds.len() == count {
+                levels.push(runs(ifds));
+            } else {
+                pictures.warn(format!("{} of {count} channels at {x} x {y} pixels: left out", ifds.len()));
+            }
+        }
+        let sizes = (1, count as u64, 1);
+        let order = DimensionOrder::default();
+        let one = pictures.add(Picture { role: Role::Image, name: String::new(), order, sizes, levels })?;
+        if let Some((_, first)) = self.channels.first() {
+            let stated = first.pixel_size.and_then(|s| Quantity::checked(s, None));
+            let stated = stated.map(|q| Quantity::micrometer(q.value));
+            let pick = |tag: &Option<Quantity>| tag.clone().or_else(|| stated.clone());
+            one.physical = Physical { x: pick(&first.physical.x), y: pick(&first.physical.y), ..Physical::default() };
+            one.objective.clone_from(&first.objective);
+            one.acquired.clone_from(&first.acquired);
+        }
+        if one.samples == 1 {
+            for (shown, (_, about)) in one.channels.iter_mut().zip(&self.channels) {
+                shown.name.clone_from(&about.name);
+                shown.color = about.color;
+            }
+        }
+        for (name, title, ifd, physical) in self.associated {
+            pictures.add(Picture::single(Role::Associated(name), &title, &[ifd]))?.physical = physical;
+        }
+        Ok(())
+    }
+}
+
+fn about(root: Option<&Element>, page: &Page) -> About {
+    let mut about = About { acquired: date_time(page), physical: resolution(page), ..About::default() };
+    // A resolution without a unit counts in micrometres on the pages beside the scan, as the readers of this format take it.
+    if let Some((x, y, 1)) = page.resolution().filter(|_| page.is_reduced() || page.is_rgb()) {
+        let size = |pixels: f64| Quantity::checked(1.0 / pixels, None).map(|q| Quantity::micrometer(q.value));
+        about.physical = Physical { x: size(x), y: size(y), ..Physical::default() };
+    }
+    let Some(root) = root else { return about };
+    about.name = root.text_of("Name").or_else(|| root.text_of("Biomarker")).map(str::to_owned);
+    about.color = root.text_of("Color").and_then(color);
+    about.pixel_size = pixel_size(root);
+    about.objective = root.text_of("Objective").map(|text| {
+        let number = text.trim_end_matches(['x', 'X']).trim().parse::<f64>().ok();
+        let magnification = number.filter(|m| m.is_finite() && *m > 0.0);
+        Objective { magnification, na: None, model: Some(text.to_owned()) }
+    });
+    about
+}
+
+/// The scan profile gives the pixel size at some depth that varies by version.
+fn pixel_size(root: &Element) -> Option<f64> {
+    let found = root.descendants().into_iter().find(|e| e.name == "PixelSizeMicrons")?;
+    found.text.trim().parse().ok()
+}
+
+/// "255,128,0"
+fn color(text: &str) -> Option<Rgb> {
+    let parts: Vec<u8> = text.split(',').map(|p| p.trim().parse().ok()).collect::<Option<_>>()?;
+    let [r, g, b] = parts[..] else { return None };
+    Some(Rgb(r, g, b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_three_numbers() {
+        assert_eq!(color("255,128, 0"), Some(Rgb(255, 128, 0)));
+        assert_eq!(color("255,128"), None);
+        assert_eq!(color("256,0,0"), None);
+    }
+}
