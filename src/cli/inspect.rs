@@ -206,6 +206,7 @@ fn describe_series(
         name: series.name.clone(),
         role: match &series.role {
             Role::Image => "image".to_owned(),
+            Role::Regions(of) => format!("regions of {of}"),
             Role::Associated(name) => format!("associated/{name}"),
         },
         axes: ["t", "c", "z", "y", "x"],

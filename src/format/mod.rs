@@ -110,7 +110,7 @@ pub trait ImageSource: Send + Sync {
     /// Every file of the dataset; the first is the one that was opened.
     fn members(&self) -> &[Member];
 
-    /// Which member stores a plane; `None` if none was ever written (reads as fill value).
+    /// Which member stores a plane ([`Member::EVERY`]: all); `None` if none was ever written (reads as fill value).
     /// The error is that of a member that is missing or unreadable.
     ///
     /// # Errors
@@ -171,6 +171,11 @@ pub struct Member {
     pub path: std::path::PathBuf,
     /// The state it was opened in.
     pub print: Fingerprint,
+}
+
+impl Member {
+    /// Stands for all of them, where a plane is made from what the documents say.
+    pub const EVERY: u32 = u32::MAX;
 }
 
 /// Does a name look like an image? Gives the stem and the format's extension as written.

@@ -173,7 +173,7 @@ fn series_name(node: &ImageNode, parsed: &Parsed, series: u32) -> String {
         Some(s) if !s.name.is_empty() => s.name.clone(),
         Some(s) => match &s.role {
             Role::Associated(name) => format!("{} {name}", node.name()),
-            Role::Image => format!("{} {series}", node.name()),
+            Role::Image | Role::Regions(_) => format!("{} {series}", node.name()),
         },
         None => node.name(),
     }

@@ -61,6 +61,8 @@ pub enum Role {
     Image,
     /// A slide's label, macro, thumbnail: shown as `associated/<name>`.
     Associated(String),
+    /// The regions of interest of another series, by its index: shown as its `labels/rois`.
+    Regions(u32),
 }
 
 /// How a level that the source does not store is made from the one above.

@@ -89,7 +89,7 @@ pub struct OpenImage {
 }
 
 impl OpenImage {
-    /// Puts `source` under the options of a view.
+    /// Puts `source` under the options of a view; series of its regions of interest follow its own.
     pub fn new(
         key: u64,
         format: &'static str,
@@ -97,6 +97,7 @@ impl OpenImage {
         chunk: Option<(u64, u64)>,
         damaged: Damaged,
     ) -> Self {
+        let source = super::rois::with_labels(source);
         let pyramids = source.series().iter().map(|s| Pyramid::new(s, chunk)).collect();
         OpenImage { key, format, source, pyramids, damaged }
     }

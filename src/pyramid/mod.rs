@@ -6,6 +6,7 @@ mod keep;
 mod nearest;
 mod plan;
 mod reduce;
+mod rois;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod synthetic;

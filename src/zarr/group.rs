@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use zarrs::metadata::v3::GroupMetadataV3;
 
-use super::{View, Window, multiscale, plates};
+use super::{View, Window, multiscale, plates, regions};
 use crate::config::Ngff;
 use crate::pyramid::OpenImage;
 
@@ -20,6 +20,10 @@ pub enum GroupKind {
     Well(u32, u32),
     /// `OME/` in the root of a collection or plate: names the images in order.
     OmeSeries,
+    /// `labels/` of an image.
+    Labels,
+    /// The regions of interest of an image as a label image: index of the series that shows them.
+    Regions(u32),
     /// A group that says nothing: `associated/`, `OME/` beside a single image.
     Plain,
 }
@@ -32,6 +36,9 @@ impl View {
     pub fn group_file(self, image: &OpenImage, name: &str, kind: GroupKind, file: &str, windows: &[Window]) -> Vec<u8> {
         if file == ".zgroup" {
             return json!({"zarr_format": 2}).to_string().into_bytes();
+        }
+        if let GroupKind::Regions(series) = kind {
+            return regions::document(self, image, series);
         }
         let mut text = self.group_text(image, name, kind, windows);
         if let GroupKind::Image(series) = kind {
@@ -87,7 +94,11 @@ impl View {
             GroupKind::OmeSeries => {
                 all.insert("series".into(), json!(plates::image_paths(image)));
             }
-            GroupKind::Plain => {}
+            GroupKind::Labels => {
+                all.insert("labels".into(), json!([regions::REGIONS]));
+            }
+            // Written piece by piece: there may be very many.
+            GroupKind::Regions(_) | GroupKind::Plain => {}
         }
         all
     }

@@ -8,12 +8,14 @@ mod contrast;
 mod group;
 mod multiscale;
 mod plates;
+mod regions;
 mod shard;
 
 pub use array::ArrayLayout;
 pub use contrast::{Window, sample_windows};
 pub use group::GroupKind;
 pub use plates::loose_series;
+pub use regions::{REGIONS, region_series};
 pub use shard::{Piece, Shard};
 
 use crate::config::{Layout, Ngff, ViewOptions};

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::array::{shown_axes, squeeze};
 use super::{View, Window};
 use crate::config::Ngff;
-use crate::model::{Quantity, Reduction, Rgb, Series};
+use crate::model::{Quantity, Reduction, Rgb, Role, Series};
 use crate::pyramid::{OpenImage, Origin, Pyramid};
 
 /// Axis name, NGFF type, and the size of a pixel in an NGFF unit or in none.
@@ -88,7 +88,7 @@ fn to_physical(path: &str, mut transforms: Vec<Value>) -> Value {
     one
 }
 
-fn multiscale(view: View, image: &OpenImage, series: u32, name: &str) -> Value {
+pub(super) fn multiscale(view: View, image: &OpenImage, series: u32, name: &str) -> Value {
     let (source, pyramid) = (&image.source.series()[series as usize], &image.pyramids[series as usize]);
     let shown = shown_axes(view, source.shape());
     let axes = axes(source);
@@ -97,7 +97,12 @@ fn multiscale(view: View, image: &OpenImage, series: u32, name: &str) -> Value {
         _ => json!({"name": name, "type": kind}),
     });
     let base = axes.map(|(_, _, calibration)| calibration.map_or(1.0, |(value, _)| value));
-    let datasets = pyramid.levels.iter().zip(spans(pyramid)).enumerate().map(|(index, (level, [z, y, x]))| {
+    // Labels lie on the grid of their image, whatever its levels are.
+    let own = match source.role {
+        Role::Regions(of) => image.pyramids.get(of as usize).unwrap_or(pyramid),
+        _ => pyramid,
+    };
+    let datasets = pyramid.levels.iter().zip(spans(own)).enumerate().map(|(index, (level, [z, y, x]))| {
         let scale = [base[0], base[1], base[2] * z, base[3] * y, base[4] * x];
         let mut transforms = vec![json!({"type": "scale", "scale": squeeze(scale, shown)})];
         // The centre of a mean pixel lies half the growth of the pixel further in. Stored levels say nothing of theirs,
@@ -121,7 +126,7 @@ fn multiscale(view: View, image: &OpenImage, series: u32, name: &str) -> Value {
         Ngff::V06 => all.insert("coordinateSystems".into(), json!([{"name": PHYSICAL, "axes": described}])),
     };
     all.insert("datasets".into(), datasets.collect());
-    if pyramid.levels.iter().any(|l| l.origin == Origin::Synthesized) {
+    if matches!(source.role, Role::Regions(_)) || pyramid.levels.iter().any(|l| l.origin == Origin::Synthesized) {
         let (kind, text) = match source.reduction {
             Reduction::Mean => ("mean", "2x2 area mean, computed on read"),
             Reduction::Nearest => ("nearest", "nearest pixel of the full resolution, computed on read"),

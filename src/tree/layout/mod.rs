@@ -31,6 +31,8 @@ pub enum Group {
     Well(u32, u32),
     /// The directory of a series that is not the root, wherever it stands.
     Series(u32),
+    /// `labels/` of a series.
+    Labels(u32),
 }
 
 /// A node inside an image directory; array nodes name series and level.
@@ -96,6 +98,7 @@ impl Group {
             Group::Row(p, r) => (6, p, r),
             Group::Well(p, w) => (7, p, w),
             Group::Series(s) => (8, s, 0),
+            Group::Labels(s) => (9, s, 0),
         };
         let mut bytes = [kind; 9];
         bytes[1..5].copy_from_slice(&a.to_le_bytes());
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn slots_map_back_and_are_apart() {
         let fixed = [Group::Root, Group::Ome, Group::Associated, Group::Images, Group::Plates];
-        let many = [Group::Plate(1), Group::Row(1, 2), Group::Well(2, 1), Group::Series(7)];
+        let many = [Group::Plate(1), Group::Row(1, 2), Group::Well(2, 1), Group::Series(7), Group::Labels(7)];
         let mut nodes = vec![Virtual::Metadata, Virtual::SourceDocument];
         for group in fixed.into_iter().chain(many) {
             nodes.push(Virtual::Group(group));

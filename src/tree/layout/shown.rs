@@ -4,7 +4,7 @@ use super::plates::PlateIndex;
 use super::{ArrayNodes, Group, Virtual};
 use crate::error::{Error, Kind, Result};
 use crate::pyramid::OpenImage;
-use crate::zarr::{GroupKind, View, associated_series, loose_series, main_series};
+use crate::zarr::{GroupKind, REGIONS, View, associated_series, loose_series, main_series, region_series};
 
 /// The roles of an open image's series, as its directory shows them.
 pub struct Shown {
@@ -14,6 +14,8 @@ pub struct Shown {
     loose: Vec<u32>,
     plates: Vec<PlateIndex>,
     associated: Vec<(String, u32)>,
+    /// Series that have regions of interest, each with the series that shows them; in order.
+    regions: Vec<(u32, u32)>,
     document: Option<&'static str>,
 }
 
@@ -42,6 +44,7 @@ impl Shown {
             loose: if plates.is_empty() { Vec::new() } else { loose_series(image) },
             plates: plates.iter().zip(0u32..).map(|(p, n)| PlateIndex::new(p, n)).collect(),
             associated: associated_series(image),
+            regions: region_series(image),
             document: image.source.document().map(|(name, _)| name),
         }
     }
@@ -55,6 +58,8 @@ impl Shown {
             Group::Associated | Group::Images | Group::Plates | Group::Row(..) => GroupKind::Plain,
             Group::Plate(p) => GroupKind::Plate(p),
             Group::Well(p, w) => GroupKind::Well(p, w),
+            Group::Labels(_) => GroupKind::Labels,
+            Group::Series(s) if self.is_regions(s) => GroupKind::Regions(s),
             Group::Series(s) => GroupKind::Image(s),
         })
     }
@@ -93,9 +98,22 @@ impl Shown {
             Group::Well(p, w) => plate(p).is_some_and(|p| !p.fields(w).is_empty()),
             Group::Series(s) => {
                 self.root != GroupKind::Image(s)
-                    && (self.main.contains(&s) || self.associated.iter().any(|(_, other)| *other == s))
+                    && (self.main.contains(&s)
+                        || self.associated.iter().any(|(_, other)| *other == s)
+                        || self.is_regions(s))
             }
+            Group::Labels(s) => self.regions_of(s).is_some(),
         }
+    }
+
+    /// The series that shows the regions of interest of a series.
+    fn regions_of(&self, series: u32) -> Option<u32> {
+        let at = self.regions.binary_search_by_key(&series, |(of, _)| *of).ok()?;
+        Some(self.regions[at].1)
+    }
+
+    fn is_regions(&self, series: u32) -> bool {
+        self.regions.iter().any(|(_, shows)| *shows == series)
     }
 
     /// The plate whose rows lie in a directory.
@@ -133,10 +151,15 @@ impl Shown {
                 ("associated", Virtual::Group(Group::Associated)),
                 ("images", Virtual::Group(Group::Images)),
                 ("plates", Virtual::Group(Group::Plates)),
+                ("labels", Virtual::Group(Group::Labels(self.image_of(group).unwrap_or(u32::MAX)))),
             ],
             Group::Ome => {
                 let own = self.document.map(|name| (name, Virtual::SourceDocument));
                 return std::iter::once(("METADATA.ome.xml", Virtual::Metadata)).chain(own).collect();
+            }
+            Group::Series(s) => vec![("labels", Virtual::Group(Group::Labels(s)))],
+            Group::Labels(s) => {
+                return self.regions_of(s).map(|s| (REGIONS, Virtual::Group(Group::Series(s)))).into_iter().collect();
             }
             _ => return Vec::new(),
         };

@@ -1,0 +1,274 @@
+//! Regions of interest as label images: one for each series that has any, drawn when it is read.
+//!
+//! A label image has as many levels as its image. It is 0 where no region is, else the index of the region in the document
+//! plus 1, so that the same region has the same value in every image; where regions overlap, the later one is seen. A pixel
+//! of a lower level shows pixel (floor(y * Y0 / Yk), floor(x * X0 / Xk)) of level 0, and is drawn directly. The channel axis
+//! has length one unless a shape is meant for certain channels; z and t are those of the image.
+//!
+//! To every layer above, label images are further series of the source, with role [`Role::Regions`].
+
+mod canvas;
+mod draw;
+#[cfg(test)]
+mod tests;
+
+use canvas::{Canvas, Side};
+
+use super::Pyramid;
+use crate::error::{Error, Kind, Result};
+use crate::format::{ImageSource, Member, Stored, UnitCost};
+use crate::io::Watch;
+use crate::model::plate::Plate;
+use crate::model::{Channel, Dtype, Figure, Level, Reduction, RoiShape, Rois, Role, Series, Shape, TileId, TileSize};
+use crate::sync::Arc;
+
+/// The source, with a label image behind its own series for each of them that has regions.
+pub fn with_labels(inner: Arc<dyn ImageSource>) -> Arc<dyn ImageSource> {
+    let Some(rois) = inner.rois() else { return inner };
+    let mut series = inner.series().to_vec();
+    let mut labels = Vec::new();
+    for (image, number) in inner.series().iter().zip(0u32..) {
+        if image.role == Role::Image && rois.of(number).next().is_some() {
+            let label = Labels::new(rois, number, image);
+            series.push(label.series(image));
+            labels.push(label);
+        }
+    }
+    if labels.is_empty() { inner } else { Arc::new(Labelled { inner, series, labels }) }
+}
+
+/// A shape that touches the image: where it is found, and which part of level 0 it may cover.
+struct Item {
+    roi: u32,
+    shape: u32,
+    rows: (u64, u64),
+    columns: (u64, u64),
+}
+
+/// The label image of one series.
+struct Labels {
+    /// The series.
+    of: u32,
+    /// Size of the label image.
+    full: Shape,
+    levels: Vec<Level>,
+    dtype: Dtype,
+    /// Channels of the series that are one channel as the source counts them.
+    samples: u64,
+    /// In the order of the document.
+    items: Vec<Item>,
+    /// Shapes that cannot be drawn.
+    unreadable: Vec<(u32, u32)>,
+}
+
+impl Labels {
+    fn new(rois: &Rois, of: u32, image: &Series) -> Self {
+        let full = image.shape();
+        let (mut items, mut unreadable, mut by_channel, mut largest) = (Vec::new(), Vec::new(), false, 0);
+        for (roi, region) in rois.of(of) {
+            largest = largest.max(roi);
+            for (shape, number) in region.shapes.iter().zip(0u32..) {
+                by_channel |= shape.c != RoiShape::ANY;
+                if matches!(shape.figure, Figure::Unreadable(_)) {
+                    unreadable.push((roi, number));
+                } else if let Some([top, bottom, left, right]) = draw::extent(shape)
+                    && let (Some(rows), Some(columns)) = (clipped(top, bottom, full.y), clipped(left, right, full.x))
+                {
+                    items.push(Item { roi, shape: number, rows, columns });
+                }
+            }
+        }
+        items.shrink_to_fit();
+        let pyramid = Pyramid::new(image, None);
+        let unit = TileSize { y: pyramid.chunk.0, x: pyramid.chunk.1 };
+        let channels = |c: u64| if by_channel { c } else { 1 };
+        let shaped = |s: Shape| Shape { c: channels(s.c), ..s };
+        let level = |shape: Shape| Level { shape: shaped(shape), unit, native_tile: Some(unit) };
+        Labels {
+            of,
+            full: shaped(full),
+            levels: pyramid.levels.iter().map(|l| level(l.shape)).collect(),
+            dtype: match largest {
+                0..0xFF => Dtype::U8,
+                0xFF..0xFFFF => Dtype::U16,
+                _ => Dtype::U32,
+            },
+            samples: image.samples.max(1),
+            items,
+            unreadable,
+        }
+    }
+
+    /// What the label image is to the layers above.
+    fn series(&self, image: &Series) -> Series {
+        Series {
+            name: "rois".into(),
+            role: Role::Regions(self.of),
+            dtype: self.dtype,
+            significant_bits: 8 * u32::try_from(self.dtype.size()).unwrap_or(4),
+            samples: 1,
+            rgb: false,
+            levels: self.levels.clone(),
+            channels: vec![Channel::default(); usize::try_from(self.full.c).unwrap_or(1)],
+            physical: image.physical.clone(),
+            reduction: Reduction::Nearest,
+            colormap: None,
+            acquired: None,
+            description: None,
+            objective: None,
+        }
+    }
+
+    fn level(&self, id: TileId) -> Result<&Level> {
+        self.levels.get(id.level as usize).ok_or_else(|| Error::new(Kind::Internal, "no such level of labels"))
+    }
+
+    fn draw(&self, rois: &Rois, id: TileId, watch: &Watch) -> Result<Vec<u8>> {
+        let level = self.level(id)?;
+        let (height, width) = level.unit_size(id.ty, id.tx);
+        let rows = Side::new(id.ty * level.unit.y, height, level.shape.y, self.full.y);
+        let columns = Side::new(id.tx * level.unit.x, width, level.shape.x, self.full.x);
+        let (Some((top, bottom)), Some((left, right))) = (rows.ends(), columns.ends()) else {
+            return Err(Error::new(Kind::Internal, "a unit of labels without pixels"));
+        };
+        // Planes too are those of level 0.
+        let z = id.z * self.full.z / level.shape.z.max(1);
+        let t = id.t * self.full.t / level.shape.t.max(1);
+        let c = id.g / self.samples;
+        let shape_of = |roi: u32, shape: u32| rois.all.get(roi as usize).and_then(|r| r.shapes.get(shape as usize));
+        let is_here = |shape: &RoiShape| shape.is_on(t, c, z);
+        for (roi, number) in &self.unreadable {
+            if let Some(shape) = shape_of(*roi, *number).filter(|s| is_here(s))
+                && let Figure::Unreadable(why) = &shape.figure
+            {
+                let place = format!("region {roi}, shape {number}");
+                return Err(Error::malformed(format!("{why}: which pixels it covers is not known")).at(place));
+            }
+        }
+        let mut canvas = Canvas::new(rows, columns, self.dtype, watch);
+        for item in self.items.iter().rev() {
+            if canvas.is_full() {
+                break;
+            }
+            canvas.pace.step(1)?;
+            let (rows, columns) = (item.rows, item.columns);
+            if rows.0 > bottom || rows.1 < top || columns.0 > right || columns.1 < left {
+                continue;
+            }
+            if let Some(shape) = shape_of(item.roi, item.shape).filter(|s| is_here(s)) {
+                draw::draw(shape, item.roi.saturating_add(1), &mut canvas)?;
+            }
+        }
+        Ok(canvas.finish())
+    }
+
+    fn heap_bytes(&self) -> u64 {
+        let channels = self.full.c.saturating_mul(size_of::<Channel>() as u64);
+        let items = self.items.len() * size_of::<Item>() + self.unreadable.len() * size_of::<(u32, u32)>();
+        (items + 2 * self.levels.len() * size_of::<Level>() + size_of::<(Labels, Series)>()) as u64 + channels
+    }
+}
+
+/// First and last pixel of `0..size` between two coordinates, one more on either side; `None` if there is none.
+fn clipped(from: f64, to: f64, size: u64) -> Option<(u64, u64)> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let clipped = (to >= -1.0 && from <= size as f64 + 1.0)
+        .then(|| ((from - 2.0).max(0.0) as u64, ((to + 2.0).max(0.0) as u64).min(size)));
+    clipped
+}
+
+/// A source whose regions are shown as further series.
+struct Labelled {
+    inner: Arc<dyn ImageSource>,
+    /// Its own, then one for each of `labels`.
+    series: Vec<Series>,
+    labels: Vec<Labels>,
+}
+
+impl Labelled {
+    fn label(&self, series: u32) -> Option<&Labels> {
+        self.labels.get((series as usize).checked_sub(self.inner.series().len())?)
+    }
+}
+
+// Every method is passed on, those with a default too.
+impl ImageSource for Labelled {
+    fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    fn members(&self) -> &[Member] {
+        self.inner.members()
+    }
+
+    fn plane_member(&self, series: u32, t: u64, g: u64, z: u64) -> Result<Option<u32>> {
+        match self.label(series) {
+            // Drawn from what the documents say, which is everybody's who may read all of the files.
+            Some(_) => Ok(Some(Member::EVERY)),
+            None => self.inner.plane_member(series, t, g, z),
+        }
+    }
+
+    fn verify(&self, id: TileId) -> Result<()> {
+        let Some(label) = self.label(id.series) else { return self.inner.verify(id) };
+        let first = TileId { series: label.of, level: 0, t: 0, g: 0, z: 0, ty: 0, tx: 0 };
+        match self.inner.verify(first) {
+            Err(e) if e.kind() == Kind::Changed => Err(e),
+            // Whether a plane can be read does not matter here.
+            _ => Ok(()),
+        }
+    }
+
+    fn fetch(&self, id: TileId, watch: &Watch) -> Result<Stored> {
+        let Some(label) = self.label(id.series) else { return self.inner.fetch(id, watch) };
+        let rois = self.inner.rois().ok_or_else(|| Error::new(Kind::Internal, "labels without regions"))?;
+        // Here and not in `decode`, because a million shapes take their time: it can be watched and ended.
+        label.draw(rois, id, watch).map(Stored::Decoded)
+    }
+
+    fn decode(&self, id: TileId, stored: Stored) -> Result<Vec<u8>> {
+        match (self.label(id.series), stored) {
+            (None, stored) => self.inner.decode(id, stored),
+            (Some(_), Stored::Decoded(samples)) => Ok(samples),
+            (Some(_), _) => Err(Error::new(Kind::Internal, "labels are never encoded")),
+        }
+    }
+
+    fn cost(&self, id: TileId) -> UnitCost {
+        let Some(label) = self.label(id.series) else { return self.inner.cost(id) };
+        let (rows, columns) = label.level(id).map_or((0, 0), |l| l.unit_size(id.ty, id.tx));
+        let decoded = rows.saturating_mul(columns).saturating_mul(label.dtype.size() as u64);
+        UnitCost { decoded, scratch: Canvas::scratch(rows, columns) }
+    }
+
+    fn random_access(&self, series: u32, level: u32) -> bool {
+        self.label(series).is_some() || self.inner.random_access(series, level)
+    }
+
+    fn native_unit_bytes(&self, series: u32, level: u32) -> u64 {
+        if self.label(series).is_some() { 0 } else { self.inner.native_unit_bytes(series, level) }
+    }
+
+    fn document(&self) -> Option<(&'static str, Arc<[u8]>)> {
+        self.inner.document()
+    }
+
+    fn plates(&self) -> &[Plate] {
+        self.inner.plates()
+    }
+
+    fn rois(&self) -> Option<&Rois> {
+        self.inner.rois()
+    }
+
+    fn warnings(&self) -> &[String] {
+        self.inner.warnings()
+    }
+
+    fn heap_bytes(&self) -> u64 {
+        let labels: u64 = self.labels.iter().map(Labels::heap_bytes).sum();
+        // Its series were copied.
+        let series = self.series.iter().map(|s| size_of::<Series>() + s.channels.len() * 2 * size_of::<Channel>());
+        self.inner.heap_bytes() + labels + series.sum::<usize>() as u64
+    }
+}
