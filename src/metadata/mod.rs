@@ -1,6 +1,7 @@
 //! Metadata documents beside the pixels.
 
 mod omexml;
+mod plates;
 #[cfg(test)]
 mod tests;
 

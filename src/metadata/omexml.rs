@@ -8,22 +8,26 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use crate::model::{Channel, Dtype, Quantity, Role, Series};
+use super::plates::plate;
+use crate::model::plate::{Plate, spots};
+use crate::model::{Channel, Dtype, Quantity, Series};
 use crate::pyramid::OpenImage;
 
 const NAMESPACE: &str = "http://www.openmicroscopy.org/Schemas/OME/2016-06";
 const LOCATION: &str =
     "http://www.openmicroscopy.org/Schemas/OME/2016-06 http://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd";
 
-/// The document: one `Image` for each series of role image, in order; `name` for those that have none of their own.
+/// The document: one `Image` for each series of role image, in the order of their places; `name` for those that have none of
+/// their own.
 pub fn ome_xml(image: &OpenImage, name: &str) -> Vec<u8> {
-    let series: Vec<&Series> = image.source.series().iter().filter(|s| s.role == Role::Image).collect();
     // Writing into memory cannot fail.
-    document(&series, name).unwrap_or_default()
+    document(image.source.series(), image.source.plates(), name).unwrap_or_default()
 }
 
-/// The document of any list of series.
-pub(super) fn document(series: &[&Series], name: &str) -> io::Result<Vec<u8>> {
+/// The document of a source of these series and plates.
+pub(super) fn document(all: &[Series], plates: &[Plate], name: &str) -> io::Result<Vec<u8>> {
+    let numbers: Vec<u32> = spots(all, plates).into_iter().map(|(number, _)| number).collect();
+    let series: Vec<&Series> = numbers.iter().filter_map(|n| all.get(*n as usize)).collect();
     let mut out = Writer::new(Vec::new());
     out.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let mut root = BytesStart::new("OME");
@@ -33,6 +37,11 @@ pub(super) fn document(series: &[&Series], name: &str) -> io::Result<Vec<u8>> {
     root.push_attribute(("Creator", concat!("fuzarr ", env!("CARGO_PKG_VERSION"))));
     out.write_event(Event::Start(root))?;
     let mut notes: Vec<Note> = Vec::new();
+    // The schema wants plates before instruments and images.
+    let images = numbers.iter().zip(0..).map(|(series, image)| (*series, image)).collect();
+    for (number, p) in plates.iter().enumerate() {
+        plate(&mut out, number, p, &images)?;
+    }
     for (index, series) in series.iter().enumerate() {
         instrument(&mut out, index, series)?;
     }
@@ -44,7 +53,7 @@ pub(super) fn document(series: &[&Series], name: &str) -> io::Result<Vec<u8>> {
     Ok(out.into_inner())
 }
 
-type Out = Writer<Vec<u8>>;
+pub(super) type Out = Writer<Vec<u8>>;
 
 /// What the schema cannot say about an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,7 +248,7 @@ fn pixel_type(dtype: Dtype) -> &'static str {
     }
 }
 
-fn text_element(out: &mut Out, name: &'static str, text: &str) -> io::Result<()> {
+pub(super) fn text_element(out: &mut Out, name: &'static str, text: &str) -> io::Result<()> {
     let text: String = text.chars().filter(|c| is_xml(*c)).collect();
     out.write_event(Event::Start(BytesStart::new(name)))?;
     out.write_event(Event::Text(BytesText::new(&text)))?;
@@ -247,7 +256,7 @@ fn text_element(out: &mut Out, name: &'static str, text: &str) -> io::Result<()>
 }
 
 /// Text for an attribute: readers turn line ends and tabs there into spaces, so they are written as such.
-fn attribute(text: &str) -> String {
+pub(super) fn attribute(text: &str) -> String {
     text.chars().filter(|c| is_xml(*c)).map(|c| if matches!(c, '\t' | '\n' | '\r') { ' ' } else { c }).collect()
 }
 
@@ -257,7 +266,7 @@ fn is_xml(c: char) -> bool {
 }
 
 /// Is this an `xsd:dateTime`? A date that is not would make the whole document invalid.
-fn is_date_time(text: &str) -> bool {
+pub(super) fn is_date_time(text: &str) -> bool {
     let Some((date, time)) = text.split_once('T') else { return false };
     let number = |t: &str, digits: usize| -> Option<u32> {
         (t.len() == digits && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok()).flatten()
@@ -295,9 +304,4 @@ fn is_date_time(text: &str) -> bool {
         matches!(parts[..], [Some(0..=13), Some(0..=59)] | [Some(14), Some(0)])
     };
     clock_ok && fraction_ok && zone_ok
-}
-
-#[cfg(test)]
-pub(super) fn accepts_date(text: &str) -> bool {
-    is_date_time(text)
 }

@@ -4,8 +4,10 @@
 //! heard of is read like the newest. Entities other than the five of XML and character references are refused, and so is
 //! any document type with definitions of its own: nothing is expanded, nothing is fetched.
 
+mod attributes;
 mod bindata;
 mod parse;
+mod plates;
 mod rois;
 #[cfg(test)]
 mod rois_tests;
@@ -16,6 +18,7 @@ pub(super) mod text;
 
 pub use parse::{looks_like, parse};
 
+use crate::model::plate::Plate;
 use crate::model::{Physical, Rgb, Rois};
 
 /// What one document says about images; instruments, experimenters and annotations are left to the verbatim copy.
@@ -31,6 +34,8 @@ pub struct Ome {
     pub files: Vec<FileRef>,
     /// Regions of interest, with those of each of `images`.
     pub rois: Rois,
+    /// Plates that have images; `series` of a field is an index in `images`.
+    pub plates: Vec<Plate>,
     /// What was strange and tolerated.
     pub warnings: Vec<String>,
 }

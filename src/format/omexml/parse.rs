@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 
-use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 
+use super::attributes::{Attributes, attributes};
+use super::plates::PlateParser;
 use super::rois::RoiParser;
 use super::{BinaryOnly, Channel, DimensionOrder, FileRef, Image, Ome, Pixels, TiffData, text};
 use crate::error::{Error, Result};
-use crate::model::{Quantity, Rgb, Unit};
+use crate::model::Rgb;
 
 /// Deepest nesting that is followed; the schema needs about 12.
 const MAX_DEPTH: usize = 128;
 /// Longest text that is kept of one element.
-const MAX_TEXT: usize = 1 << 20;
+pub(super) const MAX_TEXT: usize = 1 << 20;
 /// Most bytes that the parsed document may hold: a short element can stand for a large structure.
 const MAX_HELD: usize = 64 << 20;
 
@@ -90,6 +91,8 @@ enum Tag {
     Uuid,
     /// `ROI` and everything inside.
     Roi,
+    /// `Plate` and everything inside.
+    Plate,
     Other,
 }
 
@@ -109,6 +112,7 @@ struct Parser {
     known_files: HashMap<FileRef, u32>,
     seen_root: bool,
     rois: RoiParser,
+    plates: PlateParser,
 }
 
 impl Parser {
@@ -123,6 +127,10 @@ impl Parser {
                 let image = (parent == Some(Tag::Image)).then(|| self.image_number());
                 self.rois.open(e, image);
                 Tag::Roi
+            }
+            (Some(Tag::Plate), _) | (Some(Tag::Ome), "Plate") => {
+                self.plates.open(e);
+                Tag::Plate
             }
             (Some(Tag::Image), "ROIRef") => {
                 self.rois.refer(self.image_number(), e);
@@ -162,6 +170,7 @@ impl Parser {
         let text = || self.text.trim();
         match self.stack.pop() {
             Some(Tag::Roi) => self.rois.close(),
+            Some(Tag::Plate) => self.plates.close(),
             Some(Tag::Date) => {
                 let date = text().to_owned();
                 if let Some(image) = self.ome.images.last_mut().filter(|_| !date.is_empty()) {
@@ -208,6 +217,10 @@ impl Parser {
             self.rois.text(text);
             return Ok(());
         }
+        if self.plates.is_open() {
+            self.plates.text(text);
+            return Ok(());
+        }
         if !matches!(self.stack.last(), Some(Tag::Date | Tag::Description | Tag::Uuid)) {
             return Ok(());
         }
@@ -235,6 +248,7 @@ impl Parser {
         }
         self.ome.images.shrink_to_fit();
         self.ome.rois = self.rois.finish(self.ome.images.len(), &mut self.ome.warnings);
+        self.ome.plates = self.plates.finish(&mut self.ome.warnings);
         Ok(self.ome)
     }
 
@@ -281,8 +295,10 @@ impl Parser {
 
     fn image(&mut self, e: &BytesStart<'_>) -> Result<Tag> {
         self.logical.clear();
-        let name = attributes(e)?.take("Name").unwrap_or_default();
-        self.hold(size_of::<Image>() + name.len())?;
+        let mut a = attributes(e)?;
+        let (name, id) = (a.take("Name").unwrap_or_default(), a.take("ID"));
+        self.hold(size_of::<Image>() + name.len() + id.as_ref().map_or(0, String::len))?;
+        self.plates.image(id);
         self.ome.images.push(Image { name, ..Image::default() });
         Ok(Tag::Image)
     }
@@ -348,117 +364,6 @@ impl Parser {
             file: TiffData::NONE,
         };
         Ok(Tag::TiffData)
-    }
-}
-
-/// Attributes that matter, by local name.
-struct Attributes(Vec<(String, String)>);
-
-/// Every attribute name that is looked at; all others are skipped unread.
-const WANTED: &[&str] = &[
-    "UUID",
-    "MetadataFile",
-    "FileName",
-    "Name",
-    "DimensionOrder",
-    "Type",
-    "PixelType",
-    "SizeX",
-    "SizeY",
-    "SizeZ",
-    "SizeC",
-    "SizeT",
-    "SignificantBits",
-    "PhysicalSizeX",
-    "PhysicalSizeXUnit",
-    "PhysicalSizeY",
-    "PhysicalSizeYUnit",
-    "PhysicalSizeZ",
-    "PhysicalSizeZUnit",
-    "TimeIncrement",
-    "TimeIncrementUnit",
-    "SamplesPerPixel",
-    "Color",
-    "EmissionWavelength",
-    "EmissionWavelengthUnit",
-    "ExcitationWavelength",
-    "ExcitationWavelengthUnit",
-    "EmWave",
-    "ExWave",
-    "Fluor",
-    "IFD",
-    "FirstZ",
-    "FirstC",
-    "FirstT",
-    "PlaneCount",
-    "NumPlanes",
-];
-
-fn attributes(e: &BytesStart<'_>) -> Result<Attributes> {
-    let mut found = Vec::new();
-    // Without checks: looking for duplicates is quadratic in their number.
-    for attribute in e.attributes().with_checks(false) {
-        let attribute = attribute.map_err(|e| Error::malformed(format!("broken attribute: {e}")))?;
-        let local = attribute.key.local_name();
-        let name: &str = local.as_ref();
-        if WANTED.contains(&name) && found.len() < WANTED.len() {
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|e| Error::malformed(format!("attribute {name}: {e:.120}")))?;
-            if value.len() > MAX_TEXT {
-                return Err(Error::over_limit(format!("attribute {name} exceeds {MAX_TEXT} bytes")));
-            }
-            found.push((name.to_owned(), value.into_owned()));
-        }
-    }
-    Ok(Attributes(found))
-}
-
-impl Attributes {
-    fn take(&mut self, name: &str) -> Option<String> {
-        self.0.iter_mut().find(|(n, _)| n == name).map(|(_, v)| std::mem::take(v))
-    }
-
-    /// A size: at least 1.
-    fn size(&mut self, name: &str) -> Result<Option<u64>> {
-        let Some(text) = self.take(name) else { return Ok(None) };
-        match text.trim().parse::<u64>() {
-            Ok(n) if n > 0 => Ok(Some(n)),
-            _ => Err(Error::malformed(format!("{name} {text:.40}"))),
-        }
-    }
-
-    /// A number of planes, channels or directories. What does not fit into 32 bits lies outside of any file.
-    fn count(&mut self, name: &str) -> Result<Option<u32>> {
-        let Some(text) = self.take(name) else { return Ok(None) };
-        match text.trim().parse::<u64>() {
-            Ok(n) => Ok(Some(u32::try_from(n).unwrap_or(u32::MAX).min(TiffData::NONE - 1))),
-            Err(_) => Err(Error::malformed(format!("{name} {text:.40}"))),
-        }
-    }
-
-    fn number(&mut self, name: &str) -> Option<f64> {
-        self.take(name)?.trim().parse::<f64>().ok().filter(|v| v.is_finite())
-    }
-
-    /// A positive quantity; its unit is the one given, else the one that is the schema's default and was fixed before 2015-01.
-    fn quantity(&mut self, name: &str, unit: &str, default: &str) -> Option<Quantity> {
-        let value = self.number(name)?;
-        let unit = match self.take(unit) {
-            Some(text) => Unit::parse(&text),
-            None => Unit::parse(default),
-        };
-        Quantity::checked(value, unit)
-    }
-
-    fn wavelength(&mut self, name: &str, unit: &str, old: &str) -> Option<f64> {
-        let Some(value) = self.number(name) else { return self.number(old).filter(|v| *v > 0.0) };
-        let factor = match self.take(unit) {
-            Some(text) => Unit::parse(&text)?.factor() / 1e-9,
-            None => 1.0,
-        };
-        // Rounded to a millionth, so that 0.488 micrometres are 488 nanometres.
-        Some((value * factor * 1e6).round() / 1e6).filter(|v| *v > 0.0)
     }
 }
 

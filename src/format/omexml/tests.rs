@@ -135,3 +135,55 @@ fn only_ome_xml_looks_like_it() {
     assert!(!looks_like(b"<image OMEN='1'/>"));
     assert!(!looks_like(b"ImageJ=1.53"));
 }
+
+#[test]
+fn plates_are_read_and_faults_cost_a_field() {
+    let images: String = (0..7).map(|n| format!("<Image ID='Image:{n}'><Pixels/></Image>")).collect();
+    let xml = format!(
+        "<OME><Plate ID='Plate:0' Name='P' Rows='3' Columns='2' ExternalIdentifier='x7' Status='done'><Description>d &lt; e</Description>\
+         <Well Row='2' Column='1' Type='control'><WellSample ID='s:3' Index='3' PositionX='-5.5' PositionXUnit='mm'><ImageRef ID='Image:3'/>\
+         </WellSample><WellSample ID='s:2'><ImageRef ID='Image:2'/></WellSample></Well>\
+         <Well Row='0' Column='0'><WellSample ID='s:0'><ImageRef ID='Image:0'/></WellSample><WellSample ID='s:9'/>\
+         <WellSample ID='s:8'><ImageRef ID='Image:99'/></WellSample></Well>\
+         <Well Row='1' Column='0'/><Well Row='-1' Column='0'><WellSample><ImageRef ID='Image:4'/></WellSample></Well>\
+         <Well Row='0' Column='0'><WellSample ID='s:1'><ImageRef ID='Image:1'/></WellSample></Well>\
+         <Well Row='4000000' Column='1'/>\
+         <PlateAcquisition Name='a' StartTime='2006-05-04T18:13:51' MaximumFieldCount='9'><Description>first</Description>\
+         <WellSampleRef ID='s:0'/><WellSampleRef ID='s:2'/></PlateAcquisition>\
+         <PlateAcquisition><WellSampleRef ID='s:3'/></PlateAcquisition></Plate>\
+         <Plate Name='empty'/><Plate><Well Row='30' Column='50'><WellSample><ImageRef ID='Image:6'/></WellSample>\
+         <WellSample><ImageRef ID='Image:0'/></WellSample></Well></Plate>{images}</OME>"
+    );
+    let ome = parse(xml.as_bytes()).unwrap();
+    let [first, second] = &ome.plates[..] else { panic!("{:?}", ome.plates) };
+    assert_eq!((first.name.as_str(), first.rows, first.columns), ("P", 3, 2));
+    assert_eq!(first.description.as_deref(), Some("d < e"));
+    assert_eq!((first.external_identifier.as_deref(), first.status.as_deref()), (Some("x7"), Some("done")));
+    let places: Vec<_> = first.wells.iter().map(|w| (w.row, w.column)).collect();
+    assert_eq!(places, [(0, 0), (2, 1)], "in the order of their images");
+    let fields =
+        |well: usize| -> Vec<_> { first.wells[well].fields.iter().map(|f| (f.series, f.acquisition)).collect() };
+    assert_eq!(fields(0), [(0, Some(0)), (1, Some(2))], "two elements of one well, the last sample in no run");
+    assert_eq!(fields(1), [(3, Some(1)), (2, Some(0))]);
+    assert_eq!(first.wells[1].kind.as_deref(), Some("control"));
+    let [x, y] = &first.wells[1].fields[0].position;
+    assert_eq!((x.as_ref().unwrap().value, x.as_ref().unwrap().unit.clone()), (-5.5, Some(Unit("mm".into()))));
+    assert_eq!(y, &None);
+    let runs: Vec<_> = first.acquisitions.iter().map(|a| a.name.as_deref()).collect();
+    assert_eq!(runs, [Some("a"), None, Some("other")]);
+    assert_eq!(first.acquisitions[0].description.as_deref(), Some("first"));
+    assert_eq!((first.fields_of(0), first.fields_of(1), first.most_fields()), (9, 1, 2));
+    assert_eq!((second.rows, second.columns, second.wells.len()), (31, 51, 1));
+    assert_eq!(second.wells[0].fields.len(), 1, "an image has one place");
+    assert_eq!(ome.warnings.len(), 4, "{:?}", ome.warnings);
+}
+
+#[test]
+fn a_plate_of_noise_is_bounded() {
+    let one = "<Well Row='0' Column='0'><WellSample ID='s'><ImageRef ID='i'/></WellSample></Well>";
+    let ome = parse(format!("<OME><Plate>{}</Plate><Image ID='i'/></OME>", one.repeat(600_000)).as_bytes()).unwrap();
+    assert!(ome.plates.is_empty() || ome.plates[0].wells.len() == 1);
+    assert!(ome.warnings.len() <= 9);
+    let deep = format!("<OME><Plate>{}{}</Plate></OME>", "<a>".repeat(50_000), "</a>".repeat(50_000));
+    assert_eq!(parse(deep.as_bytes()).unwrap_err().kind(), Kind::OverLimit);
+}

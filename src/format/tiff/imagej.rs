@@ -113,6 +113,7 @@ pub(super) fn assemble(
         series: vec![one],
         plans: vec![own],
         files: files(),
+        plates: Vec::new(),
         rois: Rois::default(),
         document: None,
         warnings,

@@ -12,6 +12,7 @@ use crate::format::omexml::{self, FileRef, Ome, Pixels, TiffData};
 use crate::format::{Limits, Place};
 use crate::io::{ReadAt, Watch};
 use crate::model::Series;
+use crate::model::plate::Plate;
 use crate::sync::Arc;
 
 /// Name of the verbatim document.
@@ -189,6 +190,7 @@ impl<'a> Dataset<'a> {
             plans.push(own);
         }
         let mut rois = std::mem::take(&mut self.ome.rois);
+        let plates = plates(std::mem::take(&mut self.ome.plates), images.iter().map(|i| i.pixels.is_some()));
         // Images without Pixels are no series.
         let mut is_series = images.iter().map(|i| i.pixels.is_some());
         rois.of_series.retain(|_| is_series.next() == Some(true));
@@ -197,6 +199,7 @@ impl<'a> Dataset<'a> {
             plans,
             files: self.files,
             rois,
+            plates,
             document: Some((DOCUMENT, self.document)),
             warnings: self.warnings,
             limits: *self.limits,
@@ -353,6 +356,30 @@ impl<'a> Dataset<'a> {
         }
         (runs, lost)
     }
+}
+
+/// Plates with the series of their fields; an image without Pixels is none.
+fn plates(mut plates: Vec<Plate>, is_series: impl Iterator<Item = bool>) -> Vec<Plate> {
+    let mut next = 0;
+    let series: Vec<Option<u32>> = is_series
+        .map(|there| {
+            let number = next;
+            next += u32::from(there);
+            there.then_some(number)
+        })
+        .collect();
+    for well in plates.iter_mut().flat_map(|p| &mut p.wells) {
+        well.fields.retain_mut(|field| match series.get(field.series as usize).copied().flatten() {
+            Some(number) => {
+                field.series = number;
+                true
+            }
+            None => false,
+        });
+    }
+    plates.iter_mut().for_each(|p| p.wells.retain(|w| !w.fields.is_empty()));
+    plates.retain(|p| !p.wells.is_empty());
+    plates
 }
 
 /// Offsets to take off where a writer counts planes from one: nothing lies at zero, something lies one too far.

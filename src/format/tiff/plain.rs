@@ -130,6 +130,7 @@ impl<'a> Groups<'a> {
             series,
             plans,
             files: files(),
+            plates: Vec::new(),
             rois: Rois::default(),
             document: None,
             warnings,

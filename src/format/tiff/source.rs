@@ -12,6 +12,7 @@ use super::planes::Planes;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ImageSource, Limits, Member, Stored, UnitCost};
 use crate::io::Watch;
+use crate::model::plate::Plate;
 use crate::model::{Rois, Series, TileId, TileSize};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -63,6 +64,7 @@ pub(super) struct TiffSource {
     pub series: Vec<Series>,
     pub plans: Vec<Plan>,
     pub files: Files,
+    pub plates: Vec<Plate>,
     pub rois: Rois,
     pub document: Option<(&'static str, Arc<[u8]>)>,
     pub warnings: Vec<String>,
@@ -257,6 +259,10 @@ impl ImageSource for TiffSource {
         self.document.clone()
     }
 
+    fn plates(&self) -> &[Plate] {
+        &self.plates
+    }
+
     fn rois(&self) -> Option<&Rois> {
         Some(&self.rois).filter(|r| r.of_series.iter().any(|l| !l.is_empty()))
     }
@@ -272,6 +278,7 @@ impl ImageSource for TiffSource {
         let warnings: usize = self.warnings.iter().map(|w| w.len() + size_of::<String>()).sum();
         self.files.heap_bytes()
             + plans
+            + self.plates.iter().map(Plate::heap_bytes).sum::<usize>() as u64
             + self.rois.heap_bytes()
             + (series + document + warnings) as u64
             + PAGES.get() as u64 * PAGE_BYTES

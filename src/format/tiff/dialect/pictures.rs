@@ -170,6 +170,7 @@ impl<'a> Pictures<'a> {
             series: self.series,
             plans: self.plans,
             files: self.opening.files(&self.index),
+            plates: Vec::new(),
             rois: Rois::default(),
             document,
             warnings: self.warnings,
