@@ -123,6 +123,10 @@ impl Page {
             }
             Blocks::Restarts(restarts) => restarts.span(index)?,
         };
+        let (offset, count) = match self.high {
+            Some(high) => high.correct(index, offset, count, !direct, self.file.file.len()),
+            None => (offset, count),
+        };
         if offset == 0 || count == 0 {
             return Ok(None);
         }

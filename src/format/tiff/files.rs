@@ -51,6 +51,11 @@ impl Indexed {
         Ok(Indexed { tiff, offsets, warning })
     }
 
+    /// The first directory alone, unread.
+    pub fn first(tiff: TiffFile) -> Self {
+        Indexed { offsets: vec![tiff.first_ifd], tiff, warning: None }
+    }
+
     /// Offset of directory `index`.
     ///
     /// # Errors
@@ -82,6 +87,8 @@ pub(super) struct Files {
     described_by: Vec<Arc<dyn ReadAt>>,
     opener: OpenMember,
     open: Mutex<LruCache<u32, Arc<Indexed>>>,
+    /// Members are read by the numbers of their directories.
+    chains: bool,
     limits: Limits,
 }
 
@@ -105,8 +112,15 @@ impl Files {
             described_by: vec![file],
             opener,
             open: Mutex::new(LruCache::new(OPEN_MEMBERS)),
+            chains: true,
             limits: *limits,
         }
+    }
+
+    /// Members are read by offsets, or by their first directory: their chains need not be walked.
+    pub fn without_chains(mut self) -> Self {
+        self.chains = false;
+        self
     }
 
     /// Adds the document that describes the dataset.
@@ -183,7 +197,11 @@ impl Files {
         }
         watch.tick();
         let tiff = TiffFile::open(file).map_err(named)?;
-        let index = Arc::new(Indexed::walk(tiff, &self.limits, watch, |_| Ok(())).map_err(named)?);
+        let index = if self.chains {
+            Arc::new(Indexed::walk(tiff, &self.limits, watch, |_| Ok(())).map_err(named)?)
+        } else {
+            Arc::new(Indexed::first(tiff))
+        };
         lock(&self.open).put(number, Arc::clone(&index));
         Ok(index)
     }

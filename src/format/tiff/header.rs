@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::cursors::FileKey;
 use super::ifd::Ifd;
 use super::tags::tag;
+use super::wrapped::Wrapped;
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
 use crate::sync::Arc;
@@ -20,6 +21,8 @@ pub struct TiffFile {
     pub big: bool,
     /// Hamamatsu NDPI: a classic file whose offsets have high words behind the entries of each directory.
     pub ndpi: bool,
+    /// Zeiss LSM: high words that its offsets lack.
+    pub wrapped: Option<Arc<Wrapped>>,
     /// Offset of the first directory.
     pub first_ifd: u64,
     /// Finds the decoders that rest inside its large strips.
@@ -38,8 +41,15 @@ impl TiffFile {
             Some(b"MM") => false,
             _ => return Err(Error::malformed("neither II nor MM at the beginning").at("header")),
         };
-        let mut tiff =
-            TiffFile { file, little_endian, big: false, ndpi: false, first_ifd: 0, key: Arc::new(FileKey::new()) };
+        let mut tiff = TiffFile {
+            file,
+            little_endian,
+            big: false,
+            ndpi: false,
+            wrapped: None,
+            first_ifd: 0,
+            key: Arc::new(FileKey::new()),
+        };
         let short = || Error::truncated("the file ends in its header");
         match head.get(2..4).map(|b| tiff.number(b)).ok_or_else(short)? {
             42 => {

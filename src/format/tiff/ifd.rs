@@ -93,6 +93,11 @@ impl Ifd {
         self.entries.get(found).filter(|e| e.count > 0)
     }
 
+    /// The value field of an entry read as an offset, and its count: some structures are longer than their entry says.
+    pub fn pointer(&self, tag: u16) -> Option<(u64, u64)> {
+        self.get(tag).map(|e| (e.offset(&self.file), e.count))
+    }
+
     /// Replaces what an entry says by one number: some writers state what their data are not.
     pub fn correct(&mut self, tag: u16, number: u16) {
         let mut value = [0; 8];

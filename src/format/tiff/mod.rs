@@ -20,6 +20,7 @@ mod series;
 mod source;
 mod stream;
 pub mod tags;
+mod wrapped;
 
 use std::sync::Arc;
 

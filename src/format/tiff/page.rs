@@ -6,6 +6,7 @@ use super::ifd::{Ifd, ValueTable};
 use super::layout::Layout;
 use super::restart::{self, Restarts};
 use super::tags::{photometric, tag};
+use super::wrapped::{self, High};
 use crate::codec::raster::Raster;
 use crate::error::{Error, Result};
 use crate::format::{Limits, UnitCost};
@@ -21,6 +22,8 @@ pub struct Page {
     /// What its pixels are.
     pub layout: Layout,
     pub(super) blocks: Blocks,
+    /// What the offsets lack (Zeiss LSM).
+    pub(super) high: Option<High>,
     pub(super) jpeg_tables: Option<Vec<u8>>,
     /// What the decoder of pictures is told beside their layout.
     pub(super) codec_option: u64,
@@ -69,6 +72,10 @@ impl Page {
         if file.ndpi {
             restart::correct_grey(&mut ifd)?;
         }
+        let high = file.wrapped.as_ref().map(|wrapped| wrapped.of(ifd.offset));
+        if high.is_some() {
+            wrapped::correct_bits(file.file.as_ref(), &mut ifd)?;
+        }
         let mut layout = Layout::parse(&ifd, limits)?;
         let restarts = if file.ndpi { Restarts::find(file, &ifd, &mut layout, limits)? } else { None };
         let table = |first, second| match ifd.table(first)? {
@@ -98,6 +105,7 @@ impl Page {
             file: file.clone(),
             layout,
             blocks,
+            high,
             jpeg_tables,
             codec_option,
             palette: None,
@@ -126,6 +134,7 @@ impl Page {
             ifd: self.ifd.clone(),
             layout: self.layout,
             blocks: Blocks::Contiguous(offset),
+            high: None,
             jpeg_tables: None,
             codec_option: 0,
             palette: self.palette.clone(),

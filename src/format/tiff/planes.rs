@@ -85,6 +85,11 @@ impl Planes {
         }
     }
 
+    /// Planes outside of all runs are lost, for this reason.
+    pub fn lose(&mut self, error: Error) {
+        self.lost = Some(error);
+    }
+
     /// Bytes held.
     pub fn heap_bytes(&self) -> u64 {
         (self.runs.capacity() * size_of::<Run>()) as u64

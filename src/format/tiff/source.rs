@@ -35,6 +35,10 @@ pub(super) enum LevelAt {
     Stitched(Planes, Arc<Mosaic>),
     /// The template itself: a page that is not in the file's chain.
     Held,
+    /// The runs name offsets of directories, and not their numbers.
+    Directory,
+    /// The runs name offsets of samples, which lie uncompressed as the first directory of their file says.
+    Samples,
 }
 
 impl LevelAt {
@@ -75,6 +79,12 @@ pub(super) struct TiffSource {
 /// Parsed pages, by file and offset (and plane, where planes have no directory).
 pub(super) struct PageCache(Mutex<LruCache<(u32, u64, u64), Arc<Page>>>);
 
+/// In place of the number of a plane: the offset is that of a directory.
+const DIRECTORY: u64 = u64::MAX;
+/// The offset is that of samples.
+const SAMPLES: u64 = u64::MAX - 1;
+/// The offset is that of a directory, of which a part is shown.
+const CROPPED: u64 = u64::MAX - 2;
 /// Pages kept parsed.
 const PAGES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// A page with its entries and the windows of its tables.
@@ -130,11 +140,16 @@ impl TiffSource {
             LevelAt::Cropped(_) => {
                 let offset = index.offset(ifd)?;
                 let Layout { width, height, .. } = level.template.layout;
-                self.pages.get((file, offset, u64::MAX - 1), || {
+                self.pages.get((file, offset, CROPPED), || {
                     Page::parse(&index.tiff, offset, &self.limits)?.cropped(width, height)
                 })
             }
             LevelAt::Held => Ok(Arc::clone(&level.template)),
+            LevelAt::Directory => self.page_at(&index, file, ifd),
+            LevelAt::Samples => {
+                let first = self.page_at(&index, file, index.tiff.first_ifd)?;
+                self.pages.get((file, ifd, SAMPLES), || first.contiguous_at(ifd))
+            }
             LevelAt::After(further) => self.page_at(&index, file, index.offset(ifd.saturating_add(*further))?),
             LevelAt::Sub(number) => {
                 let main = self.page_at(&index, file, index.offset(ifd)?)?;
@@ -151,7 +166,7 @@ impl TiffSource {
     }
 
     fn page_at(&self, index: &Indexed, file: u32, offset: u64) -> Result<Arc<Page>> {
-        self.pages.get((file, offset, u64::MAX), || Page::parse(&index.tiff, offset, &self.limits))
+        self.pages.get((file, offset, DIRECTORY), || Page::parse(&index.tiff, offset, &self.limits))
     }
 
     fn fetch_unit(&self, id: TileId, watch: &Watch) -> Result<Stored> {

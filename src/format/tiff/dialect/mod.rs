@@ -3,14 +3,22 @@
 //! A dialect is one file here and one line in [`DIALECTS`].
 
 mod aperio;
+mod dates;
 mod embedded;
+mod fields;
+mod fluoview;
+mod frames;
 mod imagej;
 mod leica;
+mod lsm;
+mod micromanager;
 mod ndpi;
 mod ome;
 mod philips;
 mod pictures;
+mod prairie;
 mod qptiff;
+mod stk;
 mod ventana;
 mod xml;
 
@@ -27,8 +35,15 @@ use crate::sync::Arc;
 
 /// Every dialect, asked in this order; the first that knows the file assembles it. What none knows is a stack of pages.
 pub(super) const DIALECTS: &[&dyn Dialect] = &[
+    // Told by a tag, a header or a document of their own.
     &ndpi::Ndpi,
+    &lsm::Lsm,
     &ome::OmeTiff,
+    &prairie::Prairie,
+    &stk::Stk,
+    &fluoview::FluoView,
+    &micromanager::MicroManager,
+    // Told by descriptions.
     &imagej::ImageJ,
     &aperio::Aperio,
     &leica::Leica,

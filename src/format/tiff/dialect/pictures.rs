@@ -7,7 +7,7 @@ use crate::format::tiff::files::Indexed;
 use crate::format::tiff::mosaic::Mosaic;
 use crate::format::tiff::page::Page;
 use crate::format::tiff::planes::{Planes, Run};
-use crate::format::tiff::series::{Templates, plan, push_level, series, warn};
+use crate::format::tiff::series::{Templates, plan, push_level, series, strips_follow, warn};
 use crate::format::tiff::source::{LevelAt, LevelPlan, PageCache, Plan, TiffSource};
 use crate::model::{Rois, Role, Series};
 use crate::sync::Arc;
@@ -70,6 +70,11 @@ impl<'a> Pictures<'a> {
         Pictures { opening, index, templates: Templates::default(), warnings, series: Vec::new(), plans: Vec::new() }
     }
 
+    /// Reads pages through another view of the same chain.
+    pub fn read_from(&mut self, index: Arc<Indexed>) {
+        self.index = index;
+    }
+
     /// Notes something tolerated.
     pub fn warn(&mut self, text: String) {
         warn(&mut self.warnings, text);
@@ -107,7 +112,8 @@ impl<'a> Pictures<'a> {
         one.name = picture.name;
         one.role = picture.role;
         let mut own = plan(page, &mut self.templates, picture.order, picture.sizes, main, None)?;
-        if let Some(level) = own.levels.first_mut() {
+        // Planes that are shown as they are stand in the plan itself.
+        if let Some(level) = own.levels.first_mut().filter(|_| !matches!(at, LevelAt::Own(_))) {
             level.at = at;
         }
         for runs in levels {
@@ -156,6 +162,29 @@ impl<'a> Pictures<'a> {
             }
         };
         Ok((at, Arc::new(page)))
+    }
+
+    /// Adds a picture whose planes lie one after the other from `start`; the first alone has a directory.
+    ///
+    /// # Errors
+    /// As [`Pictures::add`]; `Malformed` if the first plane is compressed, tiled or in pieces.
+    pub fn add_contiguous(&mut self, picture: Picture, start: u64) -> Result<&mut Series> {
+        self.add(picture)?;
+        let level = self.plans.last_mut().and_then(|p| p.levels.first_mut());
+        let level = level.ok_or_else(|| Error::malformed("a picture without planes"))?;
+        level.template.contiguous_at(start)?;
+        if !strips_follow(&level.template) {
+            return Err(Error::malformed("planes without directories behind strips that do not follow each other"));
+        }
+        level.at = LevelAt::Contiguous(start);
+        self.series.last_mut().ok_or_else(|| Error::malformed("no picture"))
+    }
+
+    /// The planes of the last picture that have no directory are lost, and not merely never written.
+    pub fn lose(&mut self, why: Error) {
+        if let Some(plan) = self.plans.last_mut() {
+            plan.planes.lose(why);
+        }
     }
 
     /// The source; `document` is what describes the file, with the name to show it under.

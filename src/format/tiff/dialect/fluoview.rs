@@ -1,0 +1,177 @@
+//! Olympus FluoView (FV300, FV500): a structure in the first page says along which dimensions the pages run.
+//!
+//! No specification is published; the structure is the one that free readers agree on.
+
+use std::collections::BTreeMap;
+
+use super::fields::Fields;
+use super::frames::{About, FRAME_BYTES, Frame, Frames, Layout};
+use super::{Dialect, Opening};
+use crate::error::{Error, Result};
+use crate::format::ImageSource;
+use crate::format::tiff::series::date_time;
+use crate::model::{Physical, Quantity, Unit};
+use crate::sync::Arc;
+
+/// Olympus FluoView.
+pub(super) struct FluoView;
+
+/// MM_HEAD.
+const HEAD: u16 = 34361;
+/// MM_STAMP, in every page.
+const STAMP: u16 = 34362;
+/// Where the dimensions begin in MM_HEAD, how many there are, and their size.
+const DIMENSIONS: (usize, usize, usize) = (284, 10, 100);
+/// MM_HEAD has less than two kilobytes.
+const MAX_HEAD: u64 = 8 << 10;
+
+impl Dialect for FluoView {
+    fn name(&self) -> &'static str {
+        "FluoView"
+    }
+
+    fn knows(&self, opening: &Opening<'_>) -> bool {
+        opening.first.get(HEAD).is_some() && opening.first.get(STAMP).is_some()
+    }
+
+    fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {
+        let page = opening.page()?;
+        let bytes = opening.first.bytes(HEAD, MAX_HEAD)?.unwrap_or_default();
+        let fields = Fields::new(&opening.tiff, &bytes);
+        let dimensions = dimensions(&fields);
+        let along: Vec<&Dimension> = dimensions.iter().filter(|d| !matches!(d.axis, Axis::X | Axis::Y)).collect();
+        let index = opening.index()?;
+        let pages = index.offsets.len() as u64;
+        let said = along.iter().try_fold(1_u64, |n, d| n.checked_mul(d.size));
+        if said.is_none_or(|n| n < pages || n > pages && index.warning.is_none()) {
+            return Err(Error::malformed(format!("MM_HEAD does not describe {pages} pages")));
+        }
+        if pages.saturating_mul(FRAME_BYTES) > opening.limits.index_bytes {
+            return Err(Error::over_limit(format!("{pages} pages")));
+        }
+        let frames = Frames {
+            layout: Layout::Number,
+            frames: (0..pages).map(|page| frame(page, &along)).collect(),
+            positions: BTreeMap::new(),
+            about: About {
+                name: fields.text(3, 257).unwrap_or_default(),
+                acquired: date_time(&page),
+                physical: physical(&dimensions),
+                ..About::default()
+            },
+            warnings: index.warning.iter().cloned().collect(),
+        };
+        let files = opening.files(&index);
+        Ok(Arc::new(frames.assemble(opening, files)?))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    X,
+    Y,
+    Z,
+    Channel,
+    Time,
+    Position,
+}
+
+/// A dimension of MM_HEAD.
+#[derive(Debug, Clone, PartialEq)]
+struct Dimension {
+    axis: Axis,
+    size: u64,
+    resolution: Option<Quantity>,
+}
+
+/// The dimensions that have a name and a size, the one that varies fastest first.
+fn dimensions(fields: &Fields<'_>) -> Vec<Dimension> {
+    let (begin, count, size) = DIMENSIONS;
+    let read = |number: usize| {
+        let at = begin + number * size;
+        let name = fields.text(at, 16)?.to_ascii_uppercase();
+        let axis = match name.as_str() {
+            "X" => Axis::X,
+            "Y" => Axis::Y,
+            "Z" => Axis::Z,
+            "CH" | "WAVELENGTH" => Axis::Channel,
+            "T" | "TIME" | "EVENT" => Axis::Time,
+            _ => Axis::Position,
+        };
+        let size = u64::try_from(fields.i32(at + 16)?).ok().filter(|n| *n > 0)?;
+        let unit = fields.text(at + 36, 64).and_then(|u| Unit::parse(&u));
+        let resolution = fields.f64(at + 28).and_then(|r| Quantity::checked(r.abs(), unit));
+        Some(Dimension { axis, size, resolution })
+    };
+    (0..count).filter_map(read).collect()
+}
+
+/// The coordinates of a page. Two dimensions along one axis are one, of which the first varies fastest.
+fn frame(page: u64, along: &[&Dimension]) -> Frame {
+    let mut frame = Frame { position: 0, channel: 0, z: 0, time: 0, file: 0, at: page };
+    let mut rest = page;
+    let mut steps = [1_i64; 4];
+    for dimension in along {
+        let at = i64::try_from(rest % dimension.size).unwrap_or(0);
+        rest /= dimension.size;
+        let (coordinate, step) = match dimension.axis {
+            Axis::Z => (&mut frame.z, &mut steps[0]),
+            Axis::Channel => (&mut frame.channel, &mut steps[1]),
+            Axis::Time => (&mut frame.time, &mut steps[2]),
+            Axis::X | Axis::Y | Axis::Position => (&mut frame.position, &mut steps[3]),
+        };
+        *coordinate = coordinate.saturating_add(at.saturating_mul(*step));
+        *step = step.saturating_mul(i64::try_from(dimension.size).unwrap_or(i64::MAX));
+    }
+    frame
+}
+
+fn physical(dimensions: &[Dimension]) -> Physical {
+    let of = |axis| dimensions.iter().find(|d| d.axis == axis).and_then(|d| d.resolution.clone());
+    Physical { x: of(Axis::X), y: of(Axis::Y), z: of(Axis::Z), t: of(Axis::Time) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::tiff::header::TiffFile;
+    use crate::io::MemoryFile;
+
+    fn head(dimensions: &[(&str, i32, f64, &str)]) -> Vec<u8> {
+        let mut head = vec![0; 1446];
+        for (i, (name, size, resolution, unit)) in dimensions.iter().enumerate() {
+            let at = DIMENSIONS.0 + i * DIMENSIONS.2;
+            head[at..at + name.len()].copy_from_slice(name.as_bytes());
+            head[at + 16..at + 20].copy_from_slice(&size.to_le_bytes());
+            head[at + 28..at + 36].copy_from_slice(&resolution.to_le_bytes());
+            head[at + 36..at + 36 + unit.len()].copy_from_slice(unit.as_bytes());
+        }
+        head
+    }
+
+    #[test]
+    fn pages_run_along_the_dimensions_in_their_order() {
+        let tiff = TiffFile::open(Arc::new(MemoryFile(b"II*\0\x08\0\0\0".to_vec()))).unwrap();
+        let bytes = head(&[
+            ("X", 8, 0.5, "um"),
+            ("Y", 8, 0.5, "um"),
+            ("Z", 3, -2.0, "um"),
+            ("Ch", 2, 1.0, ""),
+            ("T", 2, 5.0, "s"),
+        ]);
+        let all = dimensions(&Fields::new(&tiff, &bytes));
+        let along: Vec<&Dimension> = all.iter().skip(2).collect();
+        let at = |page| {
+            let f = frame(page, &along);
+            (f.z, f.channel, f.time, f.position)
+        };
+        assert_eq!(
+            [at(0), at(1), at(3), at(6), at(11)],
+            [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (2, 1, 1, 0)]
+        );
+        let physical = physical(&all);
+        assert_eq!(physical.x, Some(Quantity::micrometer(0.5)));
+        assert_eq!(physical.z, Some(Quantity::micrometer(2.0)));
+        assert_eq!(physical.t, Some(Quantity::second(5.0)));
+    }
+}
