@@ -319,7 +319,8 @@ pub(super) fn series_bytes(series: &Series) -> usize {
 /// Bytes held by a plan; templates are shared and counted by the pages kept.
 pub(super) fn plan_bytes(plan: &Plan) -> u64 {
     let mosaic = |l: &LevelPlan| if let LevelAt::Stitched(_, m) = &l.at { m.heap_bytes() } else { 0 };
-    let own = |l: &LevelPlan| l.at.own().map_or(0, Planes::heap_bytes) + mosaic(l);
+    let held = |l: &LevelPlan| if let LevelAt::Held = l.at { l.template.file.file.len() } else { 0 };
+    let own = |l: &LevelPlan| l.at.own().map_or(0, Planes::heap_bytes) + mosaic(l) + held(l);
     let levels: u64 = plan.levels.iter().map(|l| own(l) + 256).sum();
     plan.planes.heap_bytes() + levels + size_of::<Plan>() as u64
 }

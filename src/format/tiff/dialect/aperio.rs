@@ -32,7 +32,7 @@ impl Dialect for Aperio {
     }
 
     fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {
-        let index = opening.index()?;
+        let index = opening.slide_index()?;
         let mut pictures = Pictures::new(opening, Arc::clone(&index));
         let document = opening.description.clone().unwrap_or_default();
         let keys = Keys::parse(&latin_or_utf8(&document));

@@ -34,7 +34,7 @@ impl Dialect for Leica {
     fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {
         let document = opening.description.clone().unwrap_or_default();
         let root = Element::parse(&document)?;
-        let mut pictures = Pictures::new(opening, opening.index()?);
+        let mut pictures = Pictures::new(opening, opening.slide_index()?);
         for collection in root.all("collection") {
             for image in collection.all("image") {
                 add(&mut pictures, image)?;

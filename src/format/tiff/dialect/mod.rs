@@ -28,7 +28,7 @@ use super::ifd::Ifd;
 use super::page::Page;
 use super::series::tolerate;
 use super::tags::tag;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::{ImageSource, Limits, Place, omexml};
 use crate::io::Watch;
 use crate::sync::Arc;
@@ -113,6 +113,19 @@ impl<'a> Opening<'a> {
     /// As [`Indexed::walk`].
     pub fn index(&self) -> Result<Arc<Indexed>> {
         Ok(Arc::new(Indexed::walk(self.tiff.clone(), self.limits, self.watch, |_| Ok(()))?))
+    }
+
+    /// As [`Opening::index`], for slides: each of their pages is looked at.
+    ///
+    /// # Errors
+    /// `Malformed` for more pages than a slide has; as [`Opening::index`].
+    pub fn slide_index(&self) -> Result<Arc<Indexed>> {
+        const MAX_PAGES: usize = 1 << 14;
+        let index = self.index()?;
+        if index.offsets.len() > MAX_PAGES {
+            return Err(Error::malformed(format!("{} pages, a slide has at most {MAX_PAGES}", index.offsets.len())));
+        }
+        Ok(index)
     }
 
     /// A dataset of this file alone, to which members may be added.

@@ -34,7 +34,7 @@ impl Dialect for Philips {
         let document = opening.description.clone().unwrap_or_default();
         let root = Element::parse(&document)?;
         let slide = Slide::read(&root);
-        let index = opening.index()?;
+        let index = opening.slide_index()?;
         let mut pictures = Pictures::new(opening, Arc::clone(&index));
         let mut levels: Vec<(u64, (u64, u64))> = Vec::new();
         let mut associated: Vec<(String, u64)> = Vec::new();

@@ -26,6 +26,11 @@ pub(super) struct Picture {
     pub levels: Vec<Vec<Run>>,
 }
 
+/// More than any slide has: a page of each is held.
+const MAX_PICTURES: usize = 1024;
+/// Each at least a little smaller than the one before.
+const MAX_LEVELS: usize = 32;
+
 impl Picture {
     /// A picture of one plane, with a directory for each level.
     pub fn single(role: Role, name: &str, levels: &[u64]) -> Self {
@@ -116,7 +121,7 @@ impl<'a> Pictures<'a> {
         if let Some(level) = own.levels.first_mut().filter(|_| !matches!(at, LevelAt::Own(_))) {
             level.at = at;
         }
-        for runs in levels {
+        for runs in levels.take(MAX_LEVELS) {
             let (at, page) = self.fit(fits.next(), &runs, &picture.order, picture.sizes)?;
             push_level(&mut one, &mut own, &mut self.templates, at, page, &mut self.warnings);
         }
@@ -138,6 +143,9 @@ impl<'a> Pictures<'a> {
     }
 
     fn push(&mut self, one: Series, own: Plan) -> Result<&mut Series> {
+        if self.series.len() >= MAX_PICTURES {
+            return Err(Error::over_limit(format!("more than {MAX_PICTURES} pictures in one slide")));
+        }
         self.plans.push(own);
         self.series.push(one);
         self.series.last_mut().ok_or_else(|| Error::malformed("no picture"))

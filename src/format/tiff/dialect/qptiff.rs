@@ -4,7 +4,7 @@
 use super::pictures::{Picture, Pictures, runs};
 use super::xml::Element;
 use super::{Dialect, Opening};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::ImageSource;
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::page::Page;
@@ -16,8 +16,6 @@ use crate::sync::Arc;
 const DOCUMENT: &str = "source.qptiff.xml";
 /// A scan profile may be long.
 const MAX_DESCRIPTION: u64 = 4 << 20;
-/// Pages beyond the credible: a few hundred channels at ten resolutions.
-const MAX_PAGES: usize = 1 << 14;
 
 /// The dialect.
 pub(super) struct Qptiff;
@@ -34,10 +32,7 @@ impl Dialect for Qptiff {
     }
 
     fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {
-        let index = opening.index()?;
-        if index.offsets.len() > MAX_PAGES {
-            return Err(Error::malformed(format!("{} pages", index.offsets.len())));
-        }
+        let index = opening.slide_index()?;
         let mut pictures = Pictures::new(opening, Arc::clone(&index));
         let mut slide = Slide::default();
         for ifd in 0..index.offsets.len() as u64 {
@@ -97,11 +92,11 @@ impl Slide {
             Some("ReducedResolution") => self.reduce(ifd, size),
             Some(title) if title != "FullResolution" => {
                 let name = if title == "Overview" { "macro".to_owned() } else { title.to_lowercase() };
-                self.associated.push((name, title.to_owned(), ifd, about.physical));
+                self.associated.push((name, title.to_owned(), ifd, beside(page)));
             }
             None if like => self.channel(ifd, size, about),
             None if page.layout.tiled => self.reduce(ifd, size),
-            _ => self.associated.push(("thumbnail".into(), "Thumbnail".into(), ifd, about.physical)),
+            _ => self.associated.push(("thumbnail".into(), "Thumbnail".into(), ifd, beside(page))),
         }
     }
 
@@ -154,11 +149,6 @@ impl Slide {
 
 fn about(root: Option<&Element>, page: &Page) -> About {
     let mut about = About { acquired: date_time(page), physical: resolution(page), ..About::default() };
-    // A resolution without a unit counts in micrometres on the pages beside the scan, as the readers of this format take it.
-    if let Some((x, y, 1)) = page.resolution().filter(|_| page.is_reduced() || page.is_rgb()) {
-        let size = |pixels: f64| Quantity::checked(1.0 / pixels, None).map(|q| Quantity::micrometer(q.value));
-        about.physical = Physical { x: size(x), y: size(y), ..Physical::default() };
-    }
     let Some(root) = root else { return about };
     about.name = root.text_of("Name").or_else(|| root.text_of("Biomarker")).map(str::to_owned);
     about.color = root.text_of("Color").and_then(color);
@@ -169,6 +159,14 @@ fn about(root: Option<&Element>, page: &Page) -> About {
         Objective { magnification, na: None, model: Some(text.to_owned()) }
     });
     about
+}
+
+/// Calibration of a page beside the scan: a resolution without a unit counts in micrometres there, as the readers of this
+/// format take it.
+fn beside(page: &Page) -> Physical {
+    let Some((x, y, 1)) = page.resolution() else { return resolution(page) };
+    let size = |pixels: f64| Quantity::checked(1.0 / pixels, None).map(|q| Quantity::micrometer(q.value));
+    Physical { x: size(x), y: size(y), ..Physical::default() }
 }
 
 /// The scan profile gives the pixel size at some depth that varies by version.

@@ -34,9 +34,9 @@ impl Dialect for Ventana {
     }
 
     fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {
-        let index = opening.index()?;
+        let index = opening.slide_index()?;
         let mut pictures = Pictures::new(opening, Arc::clone(&index));
-        let mut levels: Vec<(u64, u64, Page)> = Vec::new();
+        let mut levels: Vec<(u64, u64)> = Vec::new();
         let mut associated: Vec<(&str, u64)> = Vec::new();
         let mut scan = None;
         for ifd in 0..index.offsets.len() as u64 {
@@ -53,7 +53,7 @@ impl Dialect for Ventana {
                 Some(rest) => {
                     let number = rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok());
                     let number = number.ok_or_else(|| Error::malformed(format!("level={rest:.20}")))?;
-                    levels.push((number, ifd, page));
+                    levels.push((number, ifd));
                 }
                 None => associated.push((name(&text), ifd)),
             }
@@ -61,19 +61,19 @@ impl Dialect for Ventana {
                 scan = xmp(opening, &index, ifd)?.and_then(|(_, root)| find(&root, "iScan").map(Scan::read));
             }
         }
-        levels.sort_by_key(|(number, _, _)| *number);
-        let Some((_, first, main)) = levels.first() else { return Err(Error::malformed("no page is a level")) };
-        let (document, stitched) = match xmp(opening, &index, *first)? {
-            Some((document, root)) => (Some((DOCUMENT, document.into())), Stitching::read(&root, main)?),
-            None => (None, Stitching::plain(main)),
+        levels.sort_unstable();
+        let Some((base, first)) = levels.first().copied() else { return Err(Error::malformed("no page is a level")) };
+        let main = pictures.page(first)?;
+        let (document, stitched) = match xmp(opening, &index, first)? {
+            Some((document, root)) => (Some((DOCUMENT, document.into())), Stitching::read(&root, &main)?),
+            None => (None, Stitching::plain(&main)),
         };
         let mut fits = Vec::with_capacity(levels.len());
-        let base = levels.first().map_or(0, |(number, _, _)| *number);
-        for (number, _, page) in &levels {
-            fits.push(stitched.fit(number - base, page)?);
+        for (number, ifd) in &levels {
+            fits.push(stitched.fit(number - base, &pictures.page(*ifd)?)?);
         }
-        let acquired = date_time(main);
-        let ifds: Vec<u64> = levels.iter().map(|(_, ifd, _)| *ifd).collect();
+        let acquired = date_time(&main);
+        let ifds: Vec<u64> = levels.iter().map(|(_, ifd)| *ifd).collect();
         let one = pictures.add_fitted(Picture::single(Role::Image, "", &ifds), &fits)?;
         one.acquired = acquired;
         describe(one, &scan.unwrap_or_default());
