@@ -57,7 +57,9 @@ def planes(data, axes):
 
 
 def axes(image):
-    return [a["name"] for a in attributes(image)["multiscales"][0]["axes"]]
+    """Names of the axes; 0.6 has them in a coordinate system."""
+    m = attributes(image)["multiscales"][0]
+    return [a["name"] for a in (m if "axes" in m else m["coordinateSystems"][0])["axes"]]
 
 
 def differences(image, expected, read=by_zarr, original=None):
