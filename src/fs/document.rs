@@ -2,48 +2,23 @@
 
 use super::Core;
 use super::images::Parsed;
+use super::kept::{Kept, Leased};
 use super::node::ImageNode;
-use crate::cache::{Lease, Tile};
+use crate::cache::Tile;
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Class, Reader};
 use crate::io::Watch;
 use crate::metadata;
 use crate::model::Role;
-use crate::sync::{Arc, Mutex, lock};
-use crate::tree::{Group, Shown, Store, Virtual};
+use crate::sync::{Arc, lock};
+use crate::tree::{Group, Shown, Virtual};
 use crate::zarr::{GroupKind, View, Window, sample_windows};
 
-/// No more documents than this are kept, however small.
-const MOST: u64 = 4096;
 /// Sizes remembered for one image.
 const MOST_SIZES: usize = 65_536;
 
-/// A document with the bytes it was granted.
-pub(super) struct Document {
-    pub bytes: Vec<u8>,
-    _lease: Lease,
-}
-
 /// Documents written lately: state of the image, view, node.
-pub(super) struct Documents {
-    store: Mutex<Store<(u64, View, Virtual), Arc<Document>>>,
-}
-
-impl Documents {
-    pub fn new(bytes: u64) -> Self {
-        Documents { store: Mutex::new(Store::new([bytes, MOST])) }
-    }
-
-    pub fn status(&self) -> serde_json::Value {
-        let store = lock(&self.store);
-        serde_json::json!({ "held": store.len(), "bytes": store.held()[0] })
-    }
-
-    pub fn forget_oldest(&self) -> bool {
-        let gone = lock(&self.store).remove_oldest();
-        gone.is_some()
-    }
-}
+pub(super) type Documents = Kept<(u64, View, Virtual), Vec<u8>>;
 
 /// A decoded unit as bytes; one that was never stored has none.
 struct Sample(Arc<Tile>);
@@ -86,21 +61,17 @@ impl Core {
         parsed: Arc<Parsed>,
         inside: Virtual,
         reader: Reader,
-        done: impl FnOnce(Result<Arc<Document>>) + Send + 'static,
+        done: impl FnOnce(Result<Arc<Leased<Vec<u8>>>>) + Send + 'static,
     ) {
         let key = (node.key, node.view, inside);
-        let known = lock(&self.documents.store).get(&key);
-        if let Some(document) = known {
+        if let Some(document) = self.documents.get(&key) {
             return done(Ok(document));
         }
         let (core, image) = (Arc::clone(self), Arc::clone(node));
         let job = move |watch: &Arc<Watch>| {
             let bytes = core.document_now(&image, &parsed, inside, watch)?;
             let size = bytes.len() as u64;
-            let document = Arc::new(Document { bytes, _lease: core.lease(size)? });
-            let gone = lock(&core.documents.store).insert(key, Arc::clone(&document), [size, 1]);
-            drop(gone);
-            Ok(document)
+            core.keep(&core.documents, key, bytes, size)
         };
         self.engine.submit(&node.lane(), Class::Data, reader, job, done);
     }

@@ -156,7 +156,7 @@ impl Core {
     fn look_up_source(&self, directory: &Path, name: &[u8], watch: &Watch) -> Result<Named> {
         let held = self.listing(directory, watch)?;
         let path = || directory.join(OsStr::from_bytes(name));
-        let made = match held.listing.find(&self.names, name) {
+        let made = match held.find(&self.names, name) {
             None => return Ok(Named::Seen(LookedUp { attr: None, ttl: TREE_TTL })),
             Some(Found::Real(EntryKind::Directory)) => return Ok(Named::Folder(path())),
             Some(Found::Real(_)) => self.look_up_mirror(path()),

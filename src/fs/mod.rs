@@ -8,6 +8,7 @@ mod attr;
 mod content;
 mod document;
 mod images;
+mod kept;
 mod listings;
 mod lookup;
 mod node;

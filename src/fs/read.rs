@@ -185,9 +185,9 @@ impl Fs {
                         _ => core.with_document(&image, parsed, at, reader, move |document| match document {
                             Err(e) => done(Err(e)),
                             Ok(document) => {
-                                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(document.bytes.len());
-                                let end = start.saturating_add(size as usize).min(document.bytes.len());
-                                done(Ok(&document.bytes[start..end]));
+                                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(document.len());
+                                let end = start.saturating_add(size as usize).min(document.len());
+                                done(Ok(&document[start..end]));
                             }
                         }),
                     },

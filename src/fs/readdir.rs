@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::listings::Held;
+use super::kept::Leased;
 use super::node::{At, ImageNode, mirror_identity};
 use super::read::Handle;
 use super::{Core, Fs, Opened};
@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::{Class, Reader};
 use crate::io::Watch;
 use crate::sync::{Arc, lock};
-use crate::tree::{EntryKind, Found, IMAGE_NODES, Virtual};
+use crate::tree::{EntryKind, Found, IMAGE_NODES, Listing, Virtual};
 
 /// Where entries go.
 pub trait Sink: Send {
@@ -26,7 +26,7 @@ pub trait Sink: Send {
 /// An open directory.
 pub(super) enum Directory {
     /// Of the source: what it held when it was opened.
-    Source(PathBuf, Arc<Held>),
+    Source(PathBuf, Arc<Leased<Listing>>),
     /// Inside an image.
     Inside(Arc<ImageNode>, Virtual),
 }
@@ -82,7 +82,7 @@ impl Fs {
             Directory::Source(path, held) => {
                 let mut at = cursor;
                 let show = self.0.tree_options.show_sources;
-                while let Some((entry, next)) = held.listing.next(&self.0.names, show, at) {
+                while let Some((entry, next)) = held.next(&self.0.names, show, at) {
                     let (id, kind) = self.0.listed_id(path, &entry.name, &entry.found);
                     if sink.add(id, next + DOTS, kind, &entry.name) {
                         break;
