@@ -27,7 +27,8 @@ pub const GROUP4: Codec = codec("CCITT group 4 fax", |data, wanted| decode(data,
 
 const fn codec(name: &'static str, decode: fn(&[u8], &Wanted<'_>) -> Result<Picture>) -> Codec {
     // Places of change in two rows: four bytes a pixel at worst, and a row is an eighth of that.
-    Codec { name, bit_order: true, memory: |decoded| decoded.saturating_mul(2).saturating_add(1 << 20), decode }
+    let memory: fn(u64) -> u64 = |decoded| decoded.saturating_mul(2).saturating_add(1 << 20);
+    Codec { bit_order: true, ..Codec::new(name, memory, decode) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

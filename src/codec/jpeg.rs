@@ -13,13 +13,12 @@ use super::raster::Number;
 use crate::error::{Error, Result};
 
 /// JPEG as a container of TIFF's kind has it.
-pub const CODEC: Codec = Codec {
-    name: "JPEG",
-    bit_order: false,
-    // Samples, their coefficients of 16 bits, and the stream with its tables.
-    memory: |decoded| decoded.saturating_mul(5).saturating_add(64 << 10),
-    decode,
-};
+pub const CODEC: Codec = Codec::new("JPEG", memory, decode);
+
+/// Samples, their coefficients of 16 bits, and the stream with its tables.
+fn memory(decoded: u64) -> u64 {
+    decoded.saturating_mul(5).saturating_add(64 << 10)
+}
 
 /// What the headers of a stream say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -150,7 +149,7 @@ fn segments(data: &[u8], stream: &mut Vec<u8>, header: &mut Header) -> Result<()
 }
 
 /// ITU-T T.871 section 7, in 16-bit fixed point.
-fn ycbcr_to_rgb(data: &mut [u8]) {
+pub(super) fn ycbcr_to_rgb(data: &mut [u8]) {
     for pixel in data.as_chunks_mut::<3>().0 {
         let [y, cb, cr] = pixel.map(i32::from);
         let (cb, cr) = (cb - 128, cr - 128);

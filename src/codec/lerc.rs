@@ -10,13 +10,12 @@ use super::{deflate, zstd};
 use crate::error::{Error, Result};
 
 /// LERC; the option is what lies on top of it: 0 nothing, 1 Deflate, 2 Zstandard.
-pub const CODEC: Codec = Codec {
-    name: "LERC",
-    bit_order: false,
-    // The samples in their order and in ours, and the unpacked stream.
-    memory: |decoded| decoded.saturating_mul(4).saturating_add(1 << 20),
-    decode,
-};
+pub const CODEC: Codec = Codec::new("LERC", memory, decode);
+
+/// The samples in their order and in ours, and the unpacked stream.
+fn memory(decoded: u64) -> u64 {
+    decoded.saturating_mul(4).saturating_add(1 << 20)
+}
 
 fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
     match wanted.option {

@@ -10,10 +10,23 @@ pub struct Codec {
     pub name: &'static str,
     /// Is its data a stream of bits whose order in a byte the container chooses?
     pub bit_order: bool,
+    /// How many times a picture that begins so can be had at half the size before, if the compression has such a thing.
+    pub resolutions: Option<fn(&[u8]) -> Result<u8>>,
     /// Bytes that decoding a picture of so many decoded bytes takes at most, the decoded ones included.
     pub memory: fn(u64) -> u64,
     /// Turns a stream into samples.
     pub decode: fn(&[u8], &Wanted<'_>) -> Result<Picture>,
+}
+
+impl Codec {
+    /// A codec with an order of bits of its own and pictures of one size.
+    pub const fn new(
+        name: &'static str,
+        memory: fn(u64) -> u64,
+        decode: fn(&[u8], &Wanted<'_>) -> Result<Picture>,
+    ) -> Self {
+        Codec { name, bit_order: false, resolutions: None, memory, decode }
+    }
 }
 
 /// Decoded samples, side by side, least significant byte first; rows begin on whole bytes.

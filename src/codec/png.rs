@@ -7,12 +7,12 @@ use super::raster::Number;
 use crate::error::{Error, Result};
 
 /// PNG.
-pub const CODEC: Codec = Codec {
-    name: "PNG",
-    bit_order: false,
-    memory: |decoded| decoded.saturating_mul(2).saturating_add(256 << 10),
-    decode,
-};
+pub const CODEC: Codec = Codec::new("PNG", memory, decode);
+
+/// Samples, a few rows and the window.
+fn memory(decoded: u64) -> u64 {
+    decoded.saturating_mul(2).saturating_add(256 << 10)
+}
 
 fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
     let damaged = |e: png::DecodingError| Error::malformed(format!("damaged PNG data ({e})"));

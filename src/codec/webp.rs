@@ -7,13 +7,12 @@ use super::raster::Number;
 use crate::error::{Error, Result};
 
 /// WebP.
-pub const CODEC: Codec = Codec {
-    name: "WebP",
-    bit_order: false,
-    // The result, the frame in YCbCr or as 32-bit pixels, and its alpha.
-    memory: |decoded| decoded.saturating_mul(5).saturating_add(1 << 20),
-    decode,
-};
+pub const CODEC: Codec = Codec::new("WebP", memory, decode);
+
+/// The result, the frame in YCbCr or as 32-bit pixels, and its alpha.
+fn memory(decoded: u64) -> u64 {
+    decoded.saturating_mul(5).saturating_add(1 << 20)
+}
 
 fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
     let damaged = |e: DecodingError| Error::malformed(format!("damaged WebP data ({e})"));

@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 
 use super::tags::tag;
 use crate::codec::picture::Codec;
-use crate::codec::{deflate, fax, jpeg, lerc, lzma, lzw, packbits, png, webp, zstd};
+use crate::codec::{deflate, fax, jpeg, jpeg2000, jpegxl, lerc, lzma, lzw, packbits, png, webp, zstd};
 use crate::error::Result;
 
 /// How blocks are compressed. Two are equal if they have the same name.
@@ -52,9 +52,12 @@ const TABLE: &[(&[u64], Compression)] = &[
     (&[3], with_option(&fax::GROUP3, tag::T4_OPTIONS)),
     (&[4], with_option(&fax::GROUP4, tag::T6_OPTIONS)),
     (&[32771], picture(&fax::WORD_ROWS)),
+    (&[33003], picture(&jpeg2000::YCBCR)),
+    (&[33004, 33005, 34712], picture(&jpeg2000::CODEC)),
     (&[34887], with_option(&lerc::CODEC, tag::LERC_PARAMETERS)),
     (&[34933], picture(&png::CODEC)),
     (&[50001, 34927], picture(&webp::CODEC)),
+    (&[50002, 52546], picture(&jpegxl::CODEC)),
 ];
 
 const fn picture(codec: &'static Codec) -> Compression {
@@ -196,11 +199,9 @@ pub fn unread_name(number: u64) -> &'static str {
         9 | 10 => "JBIG",
         32766 => "NeXT RLE",
         32809 => "ThunderScan",
-        33003 | 33004 | 33005 | 34712 => "JPEG 2000",
         22610 | 34934 => "JPEG XR",
         34676 | 34677 => "SGI LogLuv",
         34892 => "lossy DNG JPEG",
-        50002 | 52546 => "JPEG XL",
         _ => "unknown",
     }
 }

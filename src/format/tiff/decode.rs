@@ -107,7 +107,7 @@ impl Page {
             },
             tables: self.jpeg_tables.as_deref(),
             option: self.codec_option,
-            reduce: 0,
+            reduce: layout.reduce,
         };
         let interval = match &self.blocks {
             Blocks::Restarts(restarts) => Some(restarts.image(encoded)),

@@ -132,7 +132,8 @@ impl Page {
         }
         if !direct {
             // An encoded block has little reason to be larger than its samples; a made-up length must not be believed.
-            let most = block.saturating_add(block / 2).saturating_add(slack(self.layout.compression));
+            let full = block.saturating_mul(1 << (2 * self.layout.reduce).min(62));
+            let most = full.saturating_add(full / 2).saturating_add(slack(self.layout.compression));
             return Ok(Some((offset, count.min(most))));
         }
         let (start, end) = (segment.rows.start * row, segment.rows.end * row);

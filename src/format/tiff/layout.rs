@@ -45,6 +45,10 @@ pub struct Layout {
     pub unit: TileSize,
     /// Units are bands of rows that begin and end inside blocks.
     pub bands: bool,
+    /// So many times half the stored size: a resolution inside of the compressed blocks.
+    pub reduce: u8,
+    /// Blocks down and across.
+    grid: (u64, u64),
 }
 
 /// More samples in a pixel are not credible; hyperspectral cameras give hundreds.
@@ -110,6 +114,8 @@ impl Layout {
             palette_rgb,
             unit: block,
             bands: false,
+            reduce: 0,
+            grid: (height.div_ceil(block.y), width.div_ceil(block.x)),
         };
         layout.choose_unit(limits)?;
         Ok(layout)
@@ -138,7 +144,7 @@ impl Layout {
 
     /// Blocks down and across.
     pub fn blocks(&self) -> (u64, u64) {
-        (self.height.div_ceil(self.block.y), self.width.div_ceil(self.block.x))
+        self.grid
     }
 
     /// Blocks of the page, over all its samples.
@@ -177,7 +183,25 @@ impl Layout {
         self.block = block;
         self.unit = block;
         self.bands = false;
+        self.grid = (self.height.div_ceil(block.y), self.width.div_ceil(block.x));
         self.choose_unit(limits)
+    }
+
+    /// The same pixels at `1 / 2^reduce` of the size, as the compression of the blocks gives them; `None` if blocks would no
+    /// longer lie side by side, or nothing would be left.
+    pub fn reduced(&self, reduce: u8) -> Option<Self> {
+        let step = 1_u64.checked_shl(u32::from(reduce))?;
+        let fits = self.block.x.is_multiple_of(step) && self.block.y.is_multiple_of(step);
+        if self.reduce != 0 || self.bands || !(fits && self.tiled || self.grid == (1, 1)) {
+            return None;
+        }
+        // Rounded to the nearest: what is left of a last row or column must be at least a half.
+        let side = |side: u64| Some((side + step / 2) / step).filter(|side| *side > 0);
+        let (width, height) = (side(self.width)?, side(self.height)?);
+        let block = TileSize { y: self.block.y.div_ceil(step), x: self.block.x.div_ceil(step) };
+        let unit = TileSize { y: block.y.min(height.max(1)), x: block.x };
+        let unit = if self.tiled { block } else { unit };
+        Some(Layout { width, height, block, unit, reduce, ..*self })
     }
 
     fn choose_unit(&mut self, limits: &Limits) -> Result<()> {

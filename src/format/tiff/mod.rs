@@ -15,6 +15,7 @@ mod ome;
 pub mod page;
 mod plain;
 mod planes;
+mod resolutions;
 mod restart;
 mod series;
 mod source;

@@ -236,7 +236,9 @@ impl Page {
             // The encoded bytes of all blocks, and one block decoded but not yet spread.
             let block = layout.compression.memory(layout.block.y.saturating_mul(layout.row_bytes()));
             let slack = super::fetch::slack(layout.compression) * rows.div_ceil(layout.block.y);
-            stored.saturating_add(stored / 2).saturating_add(block).saturating_add(slack)
+            // What is encoded is the full resolution.
+            let encoded = stored.saturating_mul(1 << (2 * layout.reduce).min(62));
+            encoded.saturating_add(encoded / 2).saturating_add(block).saturating_add(slack)
         };
         UnitCost { decoded, scratch }
     }

@@ -5,6 +5,7 @@ use super::ifd::Ifd;
 use super::layout::Layout;
 use super::page::Page;
 use super::planes::{Planes, Run};
+use super::resolutions::add_inner_levels;
 use super::series::{
     ALONG_T, Templates, about_content, add_levels, date_time, plan, push_level, resolution, series, smaller, warn,
 };
@@ -123,6 +124,7 @@ impl<'a> Groups<'a> {
                 let planes = Planes::new(ALONG_T, sizes, level.runs, None)?;
                 push_level(&mut one, &mut own, &mut templates, LevelAt::Own(planes), level.first, &mut warnings);
             }
+            add_inner_levels(&mut one, &mut own, &mut templates, &group.first, self.limits, &mut warnings)?;
             all.push((one, own));
         }
         let (series, plans) = all.into_iter().unzip();

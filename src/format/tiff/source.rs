@@ -27,6 +27,8 @@ pub(super) enum LevelAt {
     After(u64),
     /// A series of pages of its own.
     Own(Planes),
+    /// A resolution inside of the directory's own blocks: so many times half the size.
+    Inner(u8),
     /// Plane k lies k planes behind the first, which alone has a directory.
     Contiguous(u64),
     /// A series of pages of its own, of which the template's size is shown.
@@ -156,6 +158,12 @@ impl TiffSource {
                 let offset = main.sub_ifds()?.get(*number).copied();
                 let offset = offset.ok_or_else(|| Error::malformed(format!("no SubIFD {number}")))?;
                 self.page_at(&index, file, offset)
+            }
+            LevelAt::Inner(reduce) => {
+                let offset = index.offset(ifd)?;
+                self.pages.get((file, offset, u64::MAX - u64::from(*reduce)), || {
+                    Page::parse(&index.tiff, offset, &self.limits)?.reduced(*reduce)
+                })
             }
             LevelAt::Contiguous(start) => self.pages.get((file, *start, ifd), || {
                 let skipped = level.template.plane_bytes().checked_mul(ifd);
