@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn sizes_are_checked_before_anything_is_decoded() {
         let error = (CODEC.decode)(HEAD, &wanted(3)).unwrap_err();
-        assert_eq!(error.reason(), "a JPEG 2000 picture of 100 x 80 pixels where 64 x 64 belong");
+        assert!(error.reason().ends_with("a JPEG 2000 picture of 100 x 80 pixels where 64 x 64 belong"), "{error}");
         let mut tiny = HEAD.to_vec();
         // Tiles of one pixel, and sides of 65,536.
         tiny[8..12].copy_from_slice(&65_536_u32.to_be_bytes());
