@@ -119,9 +119,8 @@ def test_reading_every_index_decodes_nothing(samples, mount):
             assert struct.unpack("<Q", data[:8]) == (0,), f
             count += 1
     assert count > 50
-    # The kernel reads whole pages: what shares one with the index may be pixels of the last chunk.
-    assert m.counter("decoded_units") <= count
-    assert m.counter("decoded_bytes") < 100 * sum(os.path.getsize(samples[0] / n) for n in NAMES)
+    # The kernel reads whole pages. Chunks of the default size end where pages end, so an index shares none with pixels.
+    assert m.counter("decoded_units") == 0
 
 
 def test_one_chunk_of_a_shard_is_one_tile(tmp_path, mount):
