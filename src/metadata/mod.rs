@@ -2,6 +2,7 @@
 
 mod omexml;
 mod plates;
+mod rois;
 #[cfg(test)]
 mod tests;
 

@@ -9,8 +9,9 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::plates::plate;
+use super::rois::{references, regions};
 use crate::model::plate::{Plate, spots};
-use crate::model::{Channel, Dtype, Quantity, Series};
+use crate::model::{Channel, Dtype, Quantity, Rois, Series};
 use crate::pyramid::OpenImage;
 
 const NAMESPACE: &str = "http://www.openmicroscopy.org/Schemas/OME/2016-06";
@@ -21,11 +22,11 @@ const LOCATION: &str =
 /// their own.
 pub fn ome_xml(image: &OpenImage, name: &str) -> Vec<u8> {
     // Writing into memory cannot fail.
-    document(image.source.series(), image.source.plates(), name).unwrap_or_default()
+    document(image.source.series(), image.source.plates(), image.source.rois(), name).unwrap_or_default()
 }
 
-/// The document of a source of these series and plates.
-pub(super) fn document(all: &[Series], plates: &[Plate], name: &str) -> io::Result<Vec<u8>> {
+/// The document of a source of these series, plates and regions.
+pub(super) fn document(all: &[Series], plates: &[Plate], rois: Option<&Rois>, name: &str) -> io::Result<Vec<u8>> {
     let numbers: Vec<u32> = spots(all, plates).into_iter().map(|(number, _)| number).collect();
     let series: Vec<&Series> = numbers.iter().filter_map(|n| all.get(*n as usize)).collect();
     let mut out = Writer::new(Vec::new());
@@ -45,10 +46,14 @@ pub(super) fn document(all: &[Series], plates: &[Plate], name: &str) -> io::Resu
     for (index, series) in series.iter().enumerate() {
         instrument(&mut out, index, series)?;
     }
-    for (index, series) in series.iter().enumerate() {
-        image(&mut out, index, series, name, &mut notes)?;
+    for ((index, series), number) in series.iter().enumerate().zip(&numbers) {
+        let own = rois.map(|rois| (rois, *number));
+        image(&mut out, index, series, own, name, &mut notes)?;
     }
     annotations(&mut out, &notes)?;
+    if let Some(rois) = rois {
+        regions(&mut out, rois, all)?;
+    }
     out.write_event(Event::End(BytesEnd::new("OME")))?;
     Ok(out.into_inner())
 }
@@ -84,7 +89,14 @@ fn instrument(out: &mut Out, index: usize, series: &Series) -> io::Result<()> {
     out.write_event(Event::End(BytesEnd::new("Instrument")))
 }
 
-fn image(out: &mut Out, index: usize, series: &Series, name: &str, notes: &mut Vec<Note>) -> io::Result<()> {
+fn image(
+    out: &mut Out,
+    index: usize,
+    series: &Series,
+    rois: Option<(&Rois, u32)>,
+    name: &str,
+    notes: &mut Vec<Note>,
+) -> io::Result<()> {
     let mut element = BytesStart::new("Image");
     element.push_attribute(("ID", format!("Image:{index}").as_str()));
     let name = if series.name.trim().is_empty() { name } else { &series.name };
@@ -104,6 +116,9 @@ fn image(out: &mut Out, index: usize, series: &Series, name: &str, notes: &mut V
         }
     }
     pixels(out, index, series)?;
+    if let Some((rois, number)) = rois {
+        references(out, rois, number)?;
+    }
     for note in [stored_type(series), large_size(series)].into_iter().flatten() {
         let id = notes.iter().position(|n| *n == note).unwrap_or_else(|| {
             notes.push(note);

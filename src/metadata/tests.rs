@@ -41,7 +41,7 @@ fn series(dtype: Dtype) -> Series {
 #[test]
 fn what_is_written_reads_back() {
     let (a, b) = (series(Dtype::U16), Series { name: String::new(), ..series(Dtype::U64) });
-    let xml = document(&[a.clone(), b], &[], "x").unwrap();
+    let xml = document(&[a.clone(), b], &[], None, "x").unwrap();
     let ome = omexml::parse(&xml).unwrap();
     assert_eq!(ome.images.len(), 2);
     let image = &ome.images[0];
@@ -66,7 +66,7 @@ fn what_is_written_reads_back() {
 fn a_size_beyond_the_schema_is_noted() {
     let mut large = series(Dtype::U8);
     large.levels[0].shape.x = 1 << 40;
-    let text = String::from_utf8(document(&[large], &[], "x").unwrap()).unwrap();
+    let text = String::from_utf8(document(&[large], &[], None, "x").unwrap()).unwrap();
     assert!(text.contains("SizeX=\"2147483647\"") && text.contains("x 1099511627776,"));
 }
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from lxml import etree
 
-from support import corpus
+from support import corpus, mounts
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
 <OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{images}<StructuredAnnotations/>{rois}</OME>"""
@@ -128,12 +129,26 @@ def test_every_shape_at_every_level(tmp_path, mount):
     assert about["colors"][0] == {"label-value": 1, "rgba": [255, 0, 0, 255]}
     assert [c["label-value"] for c in about["colors"]] == list(range(1, 12))
     assert about["properties"][4] == {"label-value": 5, "name": "region 4", "id": "ROI:4"}
+    document = etree.parse(m.join("a.ome.zarr/OME/METADATA.ome.xml"))
+    ns = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
+    for (given, _, _), roi in zip(shapes, document.getroot().findall(f"{ns}ROI"), strict=True):
+        given, (found,) = etree.fromstring(given), roi.find(f"{ns}Union")
+        assert found.tag == ns + given.tag
+        for key in set(given.attrib) - {"ID", "Points"}:
+            assert found.get(key) == given.get(key) or float(found.get(key)) == float(given.get(key)), (given.tag, key)
+        if given.tag == "Mask":
+            plain = etree.fromstring(shapes[7][0]).find("BinData").text
+            assert found.find(f"{ns}BinData").text == plain, "unpacked, in base64 again"
+    assert len(document.getroot().findall(f"{ns}Image/{ns}ROIRef")) == len(shapes)
+    if xsd := mounts.shared("metadata", "ome-2016-06.xsd"):
+        schema = etree.XMLSchema(etree.parse(xsd))
+        assert schema.validate(document), schema.error_log
 
 
 def test_labels_of_one_image_of_several(tmp_path, mount):
     shapes = [s for s in regions() if s[1][1] is None]
     write(tmp_path / "two.ome.tif", shapes, images=2)
-    m = mount(tmp_path)
+    m = mount(tmp_path, "--shard", "1024,1024")
     assert "labels" not in os.listdir(m.join("two.ome.zarr/0"))
     found = zarr.open(m.join("two.ome.zarr/1/labels/rois/0"), mode="r")
     assert found.shape[1] == 1, "no shape names a channel"
@@ -169,7 +184,7 @@ def test_very_many_regions_and_very_long_ones(tmp_path, mount):
 
 
 def test_regions_of_the_corpus(mount):
-    """Every entry of which regions are known has as many labels."""
+    """Every entry of which regions are known: as many labels, and the same shapes in METADATA.ome.xml."""
     if not corpus.folder():
         pytest.skip("no corpus beside the repository")
     entries = [e for e in corpus.manifest()["files"] if e["expected"].get("rois")]
@@ -183,3 +198,6 @@ def test_regions_of_the_corpus(mount):
         assert values == set(range(1, len(shapes) + 1)), entry["path"]
         for at in labels:
             assert set(np.unique(zarr.open(os.path.join(at, "0"), mode="r")[:])) <= {0, *values}
+        document = etree.parse(os.path.join(root, "OME", "METADATA.ome.xml"))
+        names = [[etree.QName(s).localname for s in roi.find("{*}Union")] for roi in document.getroot().findall("{*}ROI")]
+        assert names == shapes, entry["path"]
