@@ -86,7 +86,7 @@ impl Slide {
         let about = about(root.as_ref(), page);
         let size = (page.layout.width, page.layout.height);
         // Without a word, pages like the first are channels, smaller ones with as many samples are resolutions.
-        let like = self.channels.first().is_none() || size == self.size;
+        let like = self.channels.is_empty() || size == self.size;
         match kind.as_deref() {
             Some("FullResolution") if like => self.channel(ifd, size, about),
             Some("ReducedResolution") => self.reduce(ifd, size),
