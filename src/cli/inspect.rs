@@ -175,15 +175,20 @@ fn describe_series(
     source: &dyn ImageSource,
 ) -> SeriesReport {
     let (rows, columns) = pyramid.chunk;
+    let drawn = matches!(series.role, Role::Regions(_));
     let levels = pyramid.levels.iter().enumerate().map(|(n, level)| {
         let stored = match level.origin {
-            Origin::Stored(k) => series.levels.get(k as usize).map(|l| (k, l)),
-            Origin::Synthesized => None,
+            Origin::Stored(k) if !drawn => series.levels.get(k as usize).map(|l| (k, l)),
+            _ => None,
         };
         LevelReport {
             path: n.to_string(),
             shape: level.shape.tczyx(),
-            origin: if stored.is_some() { "stored" } else { "synthesized" },
+            origin: match stored {
+                _ if drawn => "drawn",
+                Some(_) => "stored",
+                None => "synthesized",
+            },
             chunks: [1, 1, 1, rows, columns],
             stored_unit: stored.map(|(_, l)| [l.unit.y, l.unit.x]),
             tiled: stored.is_some_and(|(_, l)| l.native_tile.is_some()),
@@ -206,7 +211,7 @@ fn describe_series(
         name: series.name.clone(),
         role: match &series.role {
             Role::Image => "image".to_owned(),
-            Role::Regions(of) => format!("regions of {of}"),
+            Role::Regions(of) => format!("labels/rois of series {of}"),
             Role::Associated(name) => format!("associated/{name}"),
         },
         axes: ["t", "c", "z", "y", "x"],

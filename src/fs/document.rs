@@ -30,9 +30,14 @@ impl AsRef<[u8]> for Sample {
 }
 
 impl Core {
-    /// Is the size known, or quickly found? `OME-XML` of many planes is not.
+    /// Is the size known, or quickly found? `OME-XML` of many planes is not, nor a list of many regions.
     pub(super) fn is_quick(&self, node: &ImageNode, parsed: &Parsed, inside: Virtual) -> bool {
-        inside != Virtual::Metadata || lock(&parsed.sizes).contains_key(&(node.view, inside))
+        let is_long = match inside {
+            Virtual::Metadata => true,
+            Virtual::GroupFile(..) => matches!(group(node, parsed, inside), Some((GroupKind::Regions(_), _))),
+            _ => false,
+        };
+        !is_long || lock(&parsed.sizes).contains_key(&(node.view, inside))
     }
 
     /// Bytes of a document.

@@ -108,6 +108,7 @@ fn render_levels(out: &mut String, levels: &[LevelReport]) {
             Some([y, x]) if l.tiled => format!("tiles {y} x {x}"),
             Some([y, x]) if l.random_access => format!("strips, read as {y} x {x}"),
             Some([y, x]) => format!("one strip, read in order as {y} x {x}"),
+            None if l.origin == "drawn" => "regions of interest".to_owned(),
             None => "2 x 2 pixels of the level before".to_owned(),
         };
         [l.path.clone(), times(&l.shape), l.origin.to_owned(), times(&l.chunks[3..]), unit]
