@@ -59,6 +59,8 @@ def out_of_scope(path):
         head = f.read(4096)
     if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None if b"<OME" in head or b":OME" in head else "neither a TIFF nor OME-XML"
+    if head[128:132] == b"DICM":
+        return "DICOM that is a TIFF too"
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with open(path, "rb") as f:
         try:
