@@ -40,7 +40,8 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct MemberReport {
     path: String,
-    bytes: u64,
+    /// Absent where only the planes of the file depend on it: it was not looked at.
+    bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -161,7 +162,9 @@ fn describe(file: &Path, image: &OpenImage, damaged: Option<DamageReport>) -> Re
     Report {
         file: file.display().to_string(),
         format: image.format,
-        members: members.map(|m| MemberReport { path: m.path.display().to_string(), bytes: m.print.size }).collect(),
+        members: members
+            .map(|m| MemberReport { path: m.path.display().to_string(), bytes: m.print.map(|p| p.size) })
+            .collect(),
         series: series.map(|((s, p), i)| describe_series(i, s, p, &**source)).collect(),
         warnings: source.warnings().to_vec(),
         damaged,

@@ -110,6 +110,17 @@ pub trait ImageSource: Send + Sync {
     /// Every file of the dataset; the first is the one that was opened.
     fn members(&self) -> &[Member];
 
+    /// The member that the whole dataset goes by, whichever was opened: the document that describes it, else the first one by
+    /// the bytes of its path.
+    fn canonical(&self) -> Option<&Path> {
+        self.members().iter().map(|m| m.path.as_path()).min_by_key(|p| p.as_os_str())
+    }
+
+    /// The members that store planes of a series, each once; where any of them was not looked at when the dataset was opened.
+    fn series_members(&self, _series: u32) -> Vec<u32> {
+        Vec::new()
+    }
+
     /// Which member stores a plane ([`Member::EVERY`]: all); `None` if none was ever written (reads as fill value).
     /// The error is that of a member that is missing or unreadable.
     ///
@@ -169,8 +180,8 @@ pub trait ImageSource: Send + Sync {
 pub struct Member {
     /// Path beneath the mount's source.
     pub path: std::path::PathBuf,
-    /// The state it was opened in.
-    pub print: Fingerprint,
+    /// The state it was opened in; `None` if it was not looked at yet, because nothing but its planes depends on it.
+    pub print: Option<Fingerprint>,
 }
 
 impl Member {

@@ -1,6 +1,7 @@
 //! Ids and attributes of the nodes inside an image directory.
 
 use super::images::Parsed;
+use super::members::Seen;
 use super::node::{ImageNode, Node};
 use super::{Attr, Core};
 use crate::error::{Error, Kind, Result};
@@ -21,22 +22,28 @@ impl Parsed {
         }
     }
 
+    /// The member that stores the plane of a chunk.
+    ///
+    /// # Errors
+    /// Why the plane is lost.
+    pub fn chunk_source(&self, view: View, inside: Virtual) -> Result<Option<u32>> {
+        let (Virtual::Chunk(series, level, number), source) = (inside, &self.image.source) else { return Ok(None) };
+        let array = self.shown.array(view, &self.image, series, level).ok_or_else(missing)?;
+        let id = array.chunk(number);
+        let samples = source.series().get(id.series as usize).map_or(1, |s| s.samples.max(1));
+        source.plane_member(id.series, id.t, id.c / samples, id.z)
+    }
+
     /// Who may read a chunk: those of the file that stores its plane.
-    fn chunk_facts(&self, node: &ImageNode, array: &ArrayNodes, chunk: u64) -> (Rights, Facts) {
+    fn chunk_facts(&self, node: &ImageNode, inside: Virtual) -> (Rights, Facts) {
         if self.members.len() <= 1 {
             return (node.facts.rights, node.facts);
         }
-        let id = array.chunk(chunk);
-        let samples = self.image.source.series().get(id.series as usize).map_or(1, |s| s.samples.max(1));
-        match self.image.source.plane_member(id.series, id.t, id.c / samples, id.z) {
-            Ok(None) => (node.facts.rights, node.facts),
-            Ok(Some(member)) => match self.members.get(member as usize) {
-                Some(Some(facts)) => (facts.rights, *facts),
-                Some(None) => (node.facts.rights, node.facts),
-                None => (self.all(node), node.facts),
-            },
-            // It cannot be read, whoever asks.
-            Err(_) => (self.all(node), node.facts),
+        match self.chunk_source(node.view, inside).map(|member| member.map(|m| self.members.seen(m))) {
+            Ok(None | Some(Some(Seen::Own))) => (node.facts.rights, node.facts),
+            Ok(Some(Some(Seen::File(facts)))) => (facts.rights, facts),
+            // It is made from documents, or cannot be read, whoever asks.
+            _ => (self.readers(node, inside), node.facts),
         }
     }
 }
@@ -81,31 +88,17 @@ impl Core {
             let nlink = u32::try_from(below.saturating_add(2)).unwrap_or(1);
             return Ok(Attr::directory(id, facts.rights, facts, nlink));
         }
+        // Whose it is must be known before anybody is told how to reach it.
+        if !parsed.is_seen(node.view, inside) {
+            return Err(Error::new(Kind::Io, "a file of the dataset cannot be looked at").in_file(&node.file));
+        }
         if let Virtual::Chunk(_, _, chunk) = inside {
             let array = parsed.array(node.view, inside)?.ok_or_else(missing)?;
-            let (rights, facts) = parsed.chunk_facts(node, &array, chunk);
+            let (rights, facts) = parsed.chunk_facts(node, inside);
             return Ok(Attr::file(id, rights, &facts, array.layout.file_bytes(array.chunk(chunk))));
         }
         let size = self.document_size(node, parsed, inside)?;
-        Ok(Attr::file(id, parsed.all(node), facts, size))
-    }
-
-    /// Which member a chunk needs, with what was seen of it when the image was opened; `None` if it is the image's own file.
-    pub(super) fn chunk_member(
-        &self,
-        node: &ImageNode,
-        parsed: &Parsed,
-        inside: Virtual,
-    ) -> Result<Option<(std::path::PathBuf, Facts)>> {
-        let (Virtual::Chunk(_, _, chunk), true) = (inside, parsed.members.len() > 1) else { return Ok(None) };
-        let array = parsed.array(node.view, inside)?.ok_or_else(missing)?;
-        let id = array.chunk(chunk);
-        let samples = parsed.image.source.series().get(id.series as usize).map_or(1, |s| s.samples.max(1));
-        let Ok(Some(member)) = parsed.image.source.plane_member(id.series, id.t, id.c / samples, id.z) else {
-            return Ok(None);
-        };
-        let path = parsed.image.source.members().get(member as usize).map(|m| m.path.clone());
-        Ok(path.filter(|p| **p != *node.file).zip(parsed.members.get(member as usize).copied().flatten()))
+        Ok(Attr::file(id, parsed.readers(node, inside), facts, size))
     }
 }
 

@@ -1,26 +1,29 @@
 //! Open images: parsed once, kept in a bounded store, parsed again to the same result when asked for later.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::node::{ImageNode, member_bytes};
+use super::members::{Members, Sidecars};
+use super::node::ImageNode;
 use super::{Core, Level};
 use crate::cache::Lease;
 use crate::config::Palette;
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Class, Reader};
 use crate::format::{self, Limits, Place};
-use crate::io::{ReadAt, SourceFile, Watch, now_ms};
+use crate::io::{ReadAt, Watch, now_ms};
 use crate::pyramid::OpenImage;
 use crate::sync::{Arc, Condvar, Mutex, lock};
-use crate::tree::{Facts, Identity, Rights, Shown, Store, Virtual};
+use crate::tree::{Identity, Shown, Store, Virtual};
 use crate::zarr::{View, Window};
 
 /// Files kept open by images at most; one image may have more.
 const MOST_FILES: u64 = 256;
+/// Files that one image keeps open at most, about.
+const MOST_OPEN: u64 = 17;
 /// How long a failed open is not tried again.
-const FAILED_MS: u64 = 1000;
+pub(super) const FAILED_MS: u64 = 1000;
 /// Datasets whose members are remembered, failures that are, and messages that are not repeated.
 const MOST_REMEMBERED: u64 = 4096;
 
@@ -28,30 +31,10 @@ const MOST_REMEMBERED: u64 = 4096;
 pub(super) struct Parsed {
     pub image: Arc<OpenImage>,
     pub shown: Shown,
-    /// What was seen of each member; nothing of the image's own file, whose rights may change while its content stays.
-    pub members: Vec<Option<Facts>>,
-    /// The different rights of the other members.
-    others: Vec<Rights>,
+    pub members: Members,
     pub sizes: Mutex<HashMap<(View, Virtual), u64>>,
     pub windows: Mutex<HashMap<u32, Arc<Vec<Window>>>>,
     _lease: Lease,
-}
-
-/// The other files of a dataset, as they were seen last.
-#[derive(Clone)]
-struct Sidecars {
-    paths: Arc<[PathBuf]>,
-    first: Identity,
-    epoch: u64,
-    checked_ms: u64,
-    took_ms: u64,
-}
-
-impl Parsed {
-    /// Who may read every file of the dataset.
-    pub fn all(&self, node: &ImageNode) -> Rights {
-        self.others.iter().fold(node.facts.rights, |all, other| all.and(*other))
-    }
 }
 
 pub(super) struct Images {
@@ -59,7 +42,7 @@ pub(super) struct Images {
     failed: Mutex<Store<u64, (Error, u64)>>,
     opening: Mutex<HashMap<u64, Arc<Watch>>>,
     opened: Condvar,
-    sidecars: Mutex<Store<u64, Sidecars>>,
+    pub(super) sidecars: Mutex<Store<u64, Sidecars>>,
     said: Mutex<Store<u64, ()>>,
 }
 
@@ -143,7 +126,7 @@ impl Core {
         let result = self.open_image(node, watch);
         match &result {
             Ok(parsed) => {
-                let weights = [parsed.image.source.heap_bytes(), parsed.members.len() as u64];
+                let weights = [parsed.image.source.heap_bytes(), (parsed.members.len() as u64).min(MOST_OPEN)];
                 let gone = lock(&self.images.open).insert(node.key, Arc::clone(parsed), weights);
                 drop(gone);
             }
@@ -157,9 +140,8 @@ impl Core {
     }
 
     fn open_image(&self, node: &ImageNode, watch: &Watch) -> Result<Arc<Parsed>> {
-        let root = Arc::clone(self.source.root());
-        self.source.count_open();
-        let file = SourceFile::open(&root, &node.file)?;
+        let source = Arc::clone(&self.source);
+        let file = source.open_image(&node.file)?;
         if file.fingerprint() != node.facts.print {
             return Err(Error::new(Kind::Changed, "it is no longer the file that was looked up").in_file(&node.file));
         }
@@ -169,7 +151,7 @@ impl Core {
             if path.components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
                 return Err(Error::malformed(format!("{} is not below the folder of the image", path.display())));
             }
-            Ok(Arc::new(SourceFile::open(&root, &directory.join(path))?) as Arc<dyn ReadAt>)
+            Ok(Arc::new(source.open_image(&directory.join(path))?) as Arc<dyn ReadAt>)
         });
         let total = self.engine.budget().total();
         let limits = Limits {
@@ -182,83 +164,14 @@ impl Core {
         let image = Arc::new(OpenImage::new(node.key, format, source, options.chunk, options.damaged));
         let lease = self.lease(image.source.heap_bytes())?;
         let members = self.members(node, &image, watch)?;
-        let mut others: Vec<Rights> = Vec::new();
-        for rights in members.iter().flatten().map(|m| m.rights) {
-            if !others.contains(&rights) {
-                others.push(rights);
-            }
-        }
         Ok(Arc::new(Parsed {
             shown: Shown::new(node.view, &image),
             image,
             members,
-            others,
             sizes: Mutex::default(),
             windows: Mutex::default(),
             _lease: lease,
         }))
-    }
-
-    /// Looks at every file of a dataset, and remembers them: a change of any gives the image new ids.
-    fn members(&self, node: &ImageNode, image: &OpenImage, watch: &Watch) -> Result<Vec<Option<Facts>>> {
-        let all = image.source.members();
-        if all.len() <= 1 {
-            return Ok(vec![None]);
-        }
-        let mut facts = Vec::with_capacity(all.len());
-        let mut state = Vec::with_capacity(all.len());
-        for member in all {
-            watch.tick();
-            watch.check()?;
-            if *member.path == *node.file {
-                facts.push(None);
-                continue;
-            }
-            match self.reached(&node.file, &member.path) {
-                Ok(seen) => {
-                    state.push(member_bytes(Some(&seen)));
-                    facts.push(Some(seen));
-                }
-                // Its planes fail by themselves; nobody is shown what nobody could look at.
-                Err(_) => {
-                    state.push(Vec::new());
-                    facts.push(Some(Facts { rights: Rights { mode: 0, ..node.facts.rights }, ..node.facts }));
-                }
-            }
-        }
-        let parts: Vec<&[u8]> = state.iter().map(Vec::as_slice).collect();
-        let now = Identity::of(&parts);
-        let key = super::node::content_key(&node.file, &node.facts.print, 0);
-        let paths: Arc<[PathBuf]> = all.iter().map(|m| m.path.clone()).filter(|p| **p != *node.file).collect();
-        let mut sidecars = lock(&self.images.sidecars);
-        let first = sidecars.peek(&key).map_or(now, |s| s.first);
-        let epoch = if first == now { 0 } else { now.key() };
-        let weight = paths.len() as u64;
-        sidecars.insert(key, Sidecars { paths, first, epoch, checked_ms: now_ms(), took_ms: 0 }, [weight, 1]);
-        Ok(facts)
-    }
-
-    /// What stands for the state of an image's other files: 0 as long as they are as they were first seen. On a lane.
-    pub(super) fn epoch(&self, file: &Path, facts: &Facts, watch: &Watch) -> u64 {
-        let key = super::node::content_key(file, &facts.print, 0);
-        let Some(known) = lock(&self.images.sidecars).get(&key) else { return 0 };
-        let start = now_ms();
-        // A large dataset on a slow share is looked at less often, so that looking takes a tenth of the time at most.
-        if start.saturating_sub(known.checked_ms) < known.took_ms.saturating_mul(10).max(FAILED_MS) {
-            return known.epoch;
-        }
-        let mut state = Vec::with_capacity(known.paths.len());
-        for path in known.paths.iter() {
-            watch.tick();
-            state.push(member_bytes(self.reached(file, path).ok().as_ref()));
-        }
-        let parts: Vec<&[u8]> = state.iter().map(Vec::as_slice).collect();
-        let now = Identity::of(&parts);
-        let epoch = if known.first == now { 0 } else { now.key() };
-        let (checked_ms, weight) = (now_ms(), known.paths.len() as u64);
-        let took_ms = checked_ms.saturating_sub(start);
-        lock(&self.images.sidecars).insert(key, Sidecars { epoch, checked_ms, took_ms, ..known }, [weight, 1]);
-        epoch
     }
 
     /// Lets go of an image whose files changed under it.

@@ -231,14 +231,25 @@ impl Core {
         reader: Reader,
         then: impl FnOnce(&Core, &Arc<ImageNode>, &Parsed) + Send + 'static,
     ) {
-        if self.is_quick(&node, &parsed, inside) {
+        if parsed.is_seen(node.view, inside) && self.is_quick(&node, &parsed, inside) {
             return then(self, &node, &parsed);
         }
         let (core, measured, image) = (Arc::clone(self), Arc::clone(&parsed), Arc::clone(&node));
         let lane = node.lane();
-        let job = move |_: &Arc<Watch>| core.document_size(&image, &measured, inside);
+        let job = move |watch: &Arc<Watch>| {
+            core.look_at(&image, &measured, inside, watch)?;
+            match inside {
+                Virtual::Metadata => core.document_size(&image, &measured, inside).map(drop),
+                _ => Ok(()),
+            }
+        };
         let core = Arc::clone(self);
         // A size that could not be found fails again, at once, in `then`.
-        self.engine.submit(&lane, Class::Meta, reader, job, move |_| then(&core, &node, &parsed));
+        self.engine.submit(&lane, Class::Meta, reader, job, move |looked| {
+            if let Err(e) = &looked {
+                core.say(&node, e);
+            }
+            then(&core, &node, &parsed);
+        });
     }
 }

@@ -11,6 +11,7 @@ mod images;
 mod kept;
 mod listings;
 mod lookup;
+mod members;
 mod node;
 mod read;
 mod readdir;
@@ -65,7 +66,7 @@ pub struct Fs(Arc<Core>);
 
 /// What all operations share.
 struct Core {
-    source: Source,
+    source: Arc<Source>,
     names: Names,
     views: Vec<View>,
     filter: Filter,
@@ -94,7 +95,7 @@ impl Fs {
         let engine = Engine::start(&options.engine);
         let share = engine.budget().total() / 8;
         Ok(Arc::new(Fs(Arc::new(Core {
-            source,
+            source: Arc::new(source),
             names: Names::new(&views),
             views,
             filter,

@@ -92,23 +92,11 @@ impl Fs {
                         Ok(parsed) => parsed,
                         Err(e) => return done(Err(e)),
                     };
-                    let member = match core.chunk_member(&image, &parsed, at) {
-                        Ok(member) => member,
-                        Err(e) => return done(Err(e)),
-                    };
                     let lane = image.lane();
                     let (checking, checked) = (Arc::clone(&core), Arc::clone(&image));
-                    let job = move |_: &Arc<Watch>| {
+                    let job = move |watch: &Arc<Watch>| {
                         checking.check(&checked)?;
-                        if let Some((path, facts)) = member {
-                            // A member that is missing fails when it is read.
-                            let now = checking.reached(&checked.file, &path);
-                            if now.is_ok_and(|n| n.print != facts.print || n.rights != facts.rights) {
-                                checking.drop_image(&checked);
-                                return Err(changed(&path));
-                            }
-                        }
-                        Ok(())
+                        checking.check_member(&checked, &parsed, at, watch)
                     };
                     let engine = Arc::clone(&core.engine);
                     engine.submit(&lane, Class::Meta, reader, job, move |result: Result<()>| {

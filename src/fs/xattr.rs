@@ -119,10 +119,9 @@ fn image_attribute(engine: &Engine, name: &str, parsed: Result<Arc<Parsed>>) -> 
         ("damaged", Ok(parsed)) => damage(engine, parsed.image.key),
         ("format", Ok(parsed)) => Ok(parsed.image.format.as_bytes().to_vec()),
         ("dataset", Ok(parsed)) => {
-            // The first member by byte order stands for the set, the same from every member.
-            let members = parsed.image.source.members();
-            let first = members.iter().map(|m| m.path.as_os_str().as_bytes()).min();
-            first.filter(|_| members.len() > 1).map(<[u8]>::to_vec).ok_or_else(none)
+            let source = &parsed.image.source;
+            let path = source.canonical().filter(|_| source.members().len() > 1);
+            path.map(|p| p.as_os_str().as_bytes().to_vec()).ok_or_else(none)
         }
         _ => Err(none()),
     }

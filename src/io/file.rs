@@ -4,12 +4,12 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
 
 use super::{Fingerprint, ReadAt};
 use crate::error::{Error, Kind, Result};
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// An open regular file below a directory that never lets go of it.
 pub struct SourceFile {
@@ -17,6 +17,8 @@ pub struct SourceFile {
     root: Arc<OwnedFd>,
     relative: PathBuf,
     print: Fingerprint,
+    /// Bytes read through this and other files, where somebody counts them.
+    counter: Option<Arc<AtomicU64>>,
 }
 
 impl Fingerprint {
@@ -68,7 +70,13 @@ impl SourceFile {
             root: Arc::clone(root),
             relative: relative.to_owned(),
             print: Fingerprint::of(&stat),
+            counter: None,
         })
+    }
+
+    /// Adds what is read to a counter.
+    pub fn counted(self, counter: &Arc<AtomicU64>) -> Self {
+        SourceFile { counter: Some(Arc::clone(counter)), ..self }
     }
 
     /// Path beneath the root.
@@ -83,6 +91,9 @@ impl ReadAt for SourceFile {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        if let Some(counter) = &self.counter {
+            counter.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        }
         self.file
             .read_exact_at(buf, offset)
             .map_err(|e| Error::io(&e, format!("{} bytes at offset {offset}", buf.len())).in_file(&self.relative))

@@ -122,7 +122,9 @@ impl OpenImage {
         let rows = pyramid.chunk.0.checked_shl(steps).filter(|r| r >> steps == pyramid.chunk.0).unwrap_or(u64::MAX);
         let pixel = series.samples.saturating_mul(series.dtype.size() as u64);
         let under = rows.min(base.shape.y).saturating_mul(base.shape.x).saturating_mul(pixel);
-        let held = members.iter().fold(0u64, |sum, m| sum.saturating_add(m.print.size));
+        // What was not looked at yet is taken to be as large as the largest that was.
+        let most = members.iter().filter_map(|m| m.print).map(|p| p.size).max().unwrap_or(0);
+        let held = members.iter().fold(0u64, |sum, m| sum.saturating_add(m.print.map_or(most, |p| p.size)));
         if under <= held.saturating_mul(RATIO).saturating_add(ALWAYS) {
             return Ok(());
         }

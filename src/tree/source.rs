@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::rights::{Acl, Rights};
 use crate::error::{Error, Kind, Result};
-use crate::io::Fingerprint;
+use crate::io::{Fingerprint, SourceFile};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
@@ -31,6 +31,7 @@ pub struct Source {
     stats: AtomicU64,
     opens: AtomicU64,
     listings: AtomicU64,
+    bytes: Arc<AtomicU64>,
 }
 
 /// Which access control lists a file system has.
@@ -91,6 +92,7 @@ impl Source {
             stats: AtomicU64::new(0),
             opens: AtomicU64::new(0),
             listings: AtomicU64::new(0),
+            bytes: Arc::default(),
         })
     }
 
@@ -114,15 +116,19 @@ impl Source {
         self.own_device.store(device, Ordering::Relaxed);
     }
 
-    /// Calls so far: looks at entries, files opened, directories read.
-    pub fn calls(&self) -> [(&'static str, u64); 3] {
-        [("stats", &self.stats), ("opens", &self.opens), ("listings", &self.listings)]
+    /// Calls so far: looks at entries, files opened, directories read, and bytes read of images.
+    pub fn calls(&self) -> [(&'static str, u64); 4] {
+        [("stats", &self.stats), ("opens", &self.opens), ("listings", &self.listings), ("bytes_read", &*self.bytes)]
             .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
     }
 
-    /// Counts a file opened on this source by someone else.
-    pub fn count_open(&self) {
+    /// Opens a file of an image; what is read of it counts.
+    ///
+    /// # Errors
+    /// As [`SourceFile::open`].
+    pub fn open_image(&self, path: &Path) -> Result<SourceFile> {
         self.opens.fetch_add(1, Ordering::Relaxed);
+        SourceFile::open(&self.root, path).map(|file| file.counted(&self.bytes))
     }
 
     /// Is this our own mountpoint, or in it?
@@ -233,7 +239,7 @@ impl Source {
     /// # Errors
     /// `Source` with the error number of the call; `Changed` if it is not the file that `print` tells of.
     pub fn open_file(&self, path: &Path, print: Fingerprint) -> Result<File> {
-        self.count_open();
+        self.opens.fetch_add(1, Ordering::Relaxed);
         let fd = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
         let stat = rustix::fs::fstat(&fd).map_err(|e| Error::source(&e.into(), "fstat").in_file(path))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || Fingerprint::of(&stat) != print {

@@ -17,10 +17,11 @@ pub fn render(report: &Report) -> String {
     line(&mut out, &format!("  format    {}", report.format));
     if report.members.len() > 1 {
         for member in &report.members {
-            line(&mut out, &format!("  member    {}  {} bytes", member.path, member.bytes));
+            let size = member.bytes.map_or(String::new(), |bytes| format!("  {bytes} bytes"));
+            line(&mut out, &format!("  member    {}{size}", member.path));
         }
     } else if let Some(member) = report.members.first() {
-        line(&mut out, &format!("  size      {} bytes", member.bytes));
+        line(&mut out, &format!("  size      {} bytes", member.bytes.unwrap_or_default()));
     }
     for series in &report.series {
         render_series(&mut out, series);

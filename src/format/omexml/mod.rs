@@ -146,7 +146,7 @@ impl Default for TiffData {
 }
 
 /// A dimension that planes are counted along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Axis {
     Z,
@@ -155,7 +155,7 @@ pub enum Axis {
 }
 
 /// `@DimensionOrder` without the leading XY: the first one varies fastest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DimensionOrder(pub [Axis; 3]);
 
 impl Default for DimensionOrder {

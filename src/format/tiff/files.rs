@@ -10,7 +10,7 @@ use super::ifd::Ifd;
 use crate::error::{Error, Kind, Result};
 use crate::format::{Limits, Member, OpenMember};
 use crate::io::{Fingerprint, ReadAt, Watch};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Mutex, OnceLock, lock};
 
 /// A TIFF file with the offsets of its directories.
 pub(super) struct Indexed {
@@ -74,7 +74,7 @@ enum Entry {
     /// The file that was opened, or the companion that describes it: no planes are read from the latter.
     Opened(Option<Arc<Indexed>>),
     /// Opened when needed.
-    Member { name: PathBuf, print: Fingerprint, member: u32 },
+    Member { name: PathBuf, print: OnceLock<Fingerprint>, member: u32 },
     /// Cannot be opened; its planes are errors.
     Lost(Error),
 }
@@ -83,6 +83,8 @@ enum Entry {
 pub(super) struct Files {
     entries: Vec<Entry>,
     members: Vec<Member>,
+    /// Index of the companion in `members`, if the opened file names one.
+    companion: Option<usize>,
     /// Verified with every plane: the opened file, and a companion.
     described_by: Vec<Arc<dyn ReadAt>>,
     opener: OpenMember,
@@ -108,7 +110,8 @@ impl Files {
     ) -> Self {
         Files {
             entries: vec![Entry::Opened(index)],
-            members: vec![Member { path: path.to_owned(), print: file.fingerprint() }],
+            members: vec![Member { path: path.to_owned(), print: Some(file.fingerprint()) }],
+            companion: None,
             described_by: vec![file],
             opener,
             open: Mutex::new(LruCache::new(OPEN_MEMBERS)),
@@ -125,7 +128,8 @@ impl Files {
 
     /// Adds the document that describes the dataset.
     pub fn add_companion(&mut self, name: &Path, file: Arc<dyn ReadAt>) {
-        self.members.push(Member { path: self.beside(name), print: file.fingerprint() });
+        self.companion = Some(self.members.len());
+        self.members.push(Member { path: self.beside(name), print: Some(file.fingerprint()) });
         self.described_by.push(file);
     }
 
@@ -136,25 +140,72 @@ impl Files {
     /// `Interrupted` if nobody waits any more.
     pub fn add(&mut self, name: &str, watch: &Watch) -> Result<u32> {
         watch.check()?;
-        let entry = match safe_name(name).and_then(|name| {
-            if self.members.len() >= MAX_MEMBERS {
-                return Err(Error::over_limit(format!("more than {MAX_MEMBERS} files in a dataset")));
-            }
-            Ok((name, (self.opener)(name)?))
-        }) {
-            Ok((name, file)) => {
-                let print = file.fingerprint();
-                let member = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-                self.members.push(Member { path: self.beside(name), print });
-                Entry::Member { name: name.to_owned(), print, member }
-            }
+        let entry = match self.checked(name).and_then(|name| Ok((name, (self.opener)(name)?))) {
+            Ok((name, file)) => self.entry(name, Some(file.fingerprint())),
             Err(e) if e.kind() == Kind::Interrupted => return Err(e),
             Err(e) => Entry::Lost(e.at(format!("member {name:.200}"))),
         };
         watch.tick();
+        Ok(self.push(entry))
+    }
+
+    /// Adds a file without looking at it: its planes alone depend on it, and it is opened when one of them is read.
+    pub fn add_unseen(&mut self, name: &str) -> u32 {
+        let entry = match self.checked(name) {
+            Ok(name) => self.entry(name, None),
+            Err(e) => Entry::Lost(e.at(format!("member {name:.200}"))),
+        };
+        self.push(entry)
+    }
+
+    fn checked<'n>(&self, name: &'n str) -> Result<&'n Path> {
+        let name = safe_name(name)?;
+        if self.members.len() >= MAX_MEMBERS {
+            return Err(Error::over_limit(format!("more than {MAX_MEMBERS} files in a dataset")));
+        }
+        Ok(name)
+    }
+
+    fn entry(&mut self, name: &Path, print: Option<Fingerprint>) -> Entry {
+        let member = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        self.members.push(Member { path: self.beside(name), print });
+        let known = OnceLock::new();
+        if let Some(print) = print {
+            let _ = known.set(print);
+        }
+        Entry::Member { name: name.to_owned(), print: known, member }
+    }
+
+    fn push(&mut self, entry: Entry) -> u32 {
         let number = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         self.entries.push(entry);
-        Ok(number)
+        number
+    }
+
+    /// Ends the opening: files that were looked at since they were added count as looked at.
+    pub fn settle(&mut self) {
+        for entry in &self.entries {
+            if let Entry::Member { print, member, .. } = entry
+                && let Some(known) = self.members.get_mut(*member as usize)
+            {
+                known.print = print.get().copied();
+            }
+        }
+    }
+
+    /// Is there a file that was not looked at when the dataset was opened?
+    pub fn has_unseen(&self) -> bool {
+        self.members.iter().any(|m| m.print.is_none())
+    }
+
+    /// The path that the dataset goes by: that of the document that describes it, else the first of all by its bytes.
+    pub fn canonical(&self) -> Option<&Path> {
+        let document = match self.entries.first() {
+            Some(Entry::Opened(None)) => self.members.first(),
+            _ => self.companion.and_then(|at| self.members.get(at)),
+        };
+        let first = || self.members.iter().min_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
+        document.or_else(first).map(|m| m.path.as_path())
     }
 
     /// Every file; the first is the one that was opened.
@@ -192,7 +243,8 @@ impl Files {
         // Opened outside the lock: a stuck member must not hold up the others. Two may open it at once; one is dropped.
         let named = |e: Error| e.in_file(self.beside(name));
         let file = (self.opener)(name).map_err(named)?;
-        if file.fingerprint() != *print {
+        // The first to open it says which state is meant.
+        if file.fingerprint() != *print.get_or_init(|| file.fingerprint()) {
             return Err(named(Error::new(Kind::Changed, "it is no longer the file that was opened")));
         }
         watch.tick();

@@ -5,6 +5,7 @@ mod cursors;
 mod decode;
 mod dialect;
 mod fetch;
+mod fields;
 mod files;
 pub mod header;
 pub mod ifd;

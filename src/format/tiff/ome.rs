@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::fields::{Fields, Model, plates};
 use super::files::{Files, Indexed, safe_name};
 use super::page::Page;
 use super::planes::{Run, total};
@@ -12,7 +13,6 @@ use crate::format::omexml::{self, FileRef, Ome, Pixels, TiffData};
 use crate::format::{Limits, Place};
 use crate::io::{ReadAt, Watch};
 use crate::model::Series;
-use crate::model::plate::Plate;
 use crate::sync::Arc;
 
 /// Name of the verbatim document.
@@ -31,6 +31,8 @@ pub(super) struct Dataset<'a> {
     warnings: Vec<String>,
     /// Why an image without any readable page has none.
     first_failure: Option<Error>,
+    /// Which images are fields of plates.
+    fields: Fields,
 }
 
 impl<'a> Dataset<'a> {
@@ -74,7 +76,9 @@ impl<'a> Dataset<'a> {
             templates: Templates::default(),
             warnings,
             first_failure: None,
+            fields: Fields::default(),
         };
+        dataset.fields = Fields::new(&dataset.ome);
         dataset.find_members(place)?;
         Ok(dataset)
     }
@@ -85,7 +89,7 @@ impl<'a> Dataset<'a> {
         let own_name = place.path.file_name().and_then(|n| n.to_str());
         let refs: Vec<FileRef> = self.ome.files.clone();
         let mut by_name = std::collections::HashMap::new();
-        for file in &refs {
+        for (file, index) in refs.iter().zip(0u32..) {
             let own_uuid = self.ome.uuid.as_deref().is_some_and(|own| !own.is_empty() && own == file.uuid);
             let number = match &file.name {
                 _ if own_uuid => 0,
@@ -96,7 +100,10 @@ impl<'a> Dataset<'a> {
                 Some(name) => match by_name.get(name) {
                     Some(number) => *number,
                     None => {
-                        let number = self.files.add(name, self.watch)?;
+                        let number = match self.fields.own(index) {
+                            true => self.files.add_unseen(name),
+                            false => self.files.add(name, self.watch)?,
+                        };
                         by_name.insert(name.clone(), number);
                         number
                     }
@@ -133,7 +140,7 @@ impl<'a> Dataset<'a> {
                 warn(&mut self.warnings, format!("image {number} has no Pixels"));
                 continue;
             };
-            let one = self.image(pixels, consumed).map_err(|e| e.at(format!("image {number}")))?;
+            let one = self.image(number, pixels, consumed).map_err(|e| e.at(format!("image {number}")))?;
             held += one.as_ref().map_or(64, |(s, p, _)| series_bytes(s) as u64 + plan_bytes(p));
             if held > self.limits.index_bytes {
                 return Err(Error::over_limit(format!("{number} images take {held} bytes of structure")));
@@ -190,6 +197,7 @@ impl<'a> Dataset<'a> {
             plans.push(own);
         }
         let mut rois = std::mem::take(&mut self.ome.rois);
+        self.files.settle();
         let plates = plates(std::mem::take(&mut self.ome.plates), images.iter().map(|i| i.pixels.is_some()));
         // Images without Pixels are no series.
         let mut is_series = images.iter().map(|i| i.pixels.is_some());
@@ -228,8 +236,11 @@ impl<'a> Dataset<'a> {
     }
 
     /// One image with its plan and number of planes; `None` if no page of it can be read.
-    fn image(&mut self, pixels: &Pixels, consumed: u64) -> Result<Option<(Series, Plan, u64)>> {
+    fn image(&mut self, number: usize, pixels: &Pixels, consumed: u64) -> Result<Option<(Series, Plan, u64)>> {
         known_type(&pixels.kind)?;
+        if let Some(model) = self.fields.model(number, pixels) {
+            return self.like(&model, pixels).map(Some);
+        }
         let Some((file, ifd, page)) = self.first_page(pixels, consumed)? else { return Ok(None) };
         let samples = page.layout.shown_samples();
         let groups = self.groups(pixels, samples);
@@ -250,15 +261,27 @@ impl<'a> Dataset<'a> {
         };
         let step = 1 + reduced.len() as u64;
         let (runs, lost) = self.runs(pixels, sizes, samples, consumed.saturating_mul(step), step);
-        let mut one = series(&page, sizes, &mut self.warnings)?;
+        let mut one = self.described(pixels, &page, sizes)?;
+        let mut own = plan(Arc::clone(&page), &mut self.templates, pixels.order, sizes, runs, lost)?;
+        add_levels(&mut one, &mut own, &mut self.templates, &page, reduced, self.limits, &mut self.warnings)?;
+        self.fields.remember(number, pixels, || Model {
+            page: Arc::clone(&page),
+            step,
+            stored: one.levels.clone(),
+            levels: own.levels.clone(),
+        });
+        Ok(Some((one, own, planes)))
+    }
+
+    /// The series of a page as the document describes it, with one level.
+    pub(super) fn described(&mut self, pixels: &Pixels, page: &Page, sizes: (u64, u64, u64)) -> Result<Series> {
+        let mut one = series(page, sizes, &mut self.warnings)?;
         one.physical = pixels.physical.clone();
-        one.channels = channels(pixels, &page, groups);
+        one.channels = channels(pixels, page, sizes.1);
         if let Some(bits) = pixels.significant_bits.filter(|b| *b <= one.significant_bits.max(page.layout.bits)) {
             one.significant_bits = bits;
         }
-        let mut own = plan(Arc::clone(&page), &mut self.templates, pixels.order, sizes, runs, lost)?;
-        add_levels(&mut one, &mut own, &mut self.templates, &page, reduced, self.limits, &mut self.warnings)?;
-        Ok(Some((one, own, planes)))
+        Ok(one)
     }
 
     /// The first page that can be read, of those that the image names; a few are tried.
@@ -300,7 +323,7 @@ impl<'a> Dataset<'a> {
 
     /// How many pages side by side make up the channels, when each holds `samples` of them. The file is right, where the
     /// document says otherwise.
-    fn groups(&mut self, pixels: &Pixels, samples: u64) -> u64 {
+    pub(super) fn groups(&mut self, pixels: &Pixels, samples: u64) -> u64 {
         if pixels.size_c.is_multiple_of(samples) {
             return pixels.size_c / samples;
         }
@@ -311,7 +334,7 @@ impl<'a> Dataset<'a> {
     }
 
     /// `TiffData` as runs; and why planes outside of them are lost, if they are.
-    fn runs(
+    pub(super) fn runs(
         &mut self,
         pixels: &Pixels,
         sizes: (u64, u64, u64),
@@ -356,30 +379,6 @@ impl<'a> Dataset<'a> {
         }
         (runs, lost)
     }
-}
-
-/// Plates with the series of their fields; an image without Pixels is none.
-fn plates(mut plates: Vec<Plate>, is_series: impl Iterator<Item = bool>) -> Vec<Plate> {
-    let mut next = 0;
-    let series: Vec<Option<u32>> = is_series
-        .map(|there| {
-            let number = next;
-            next += u32::from(there);
-            there.then_some(number)
-        })
-        .collect();
-    for well in plates.iter_mut().flat_map(|p| &mut p.wells) {
-        well.fields.retain_mut(|field| match series.get(field.series as usize).copied().flatten() {
-            Some(number) => {
-                field.series = number;
-                true
-            }
-            None => false,
-        });
-    }
-    plates.iter_mut().for_each(|p| p.wells.retain(|w| !w.fields.is_empty()));
-    plates.retain(|p| !p.wells.is_empty());
-    plates
 }
 
 /// Offsets to take off where a writer counts planes from one: nothing lies at zero, something lies one too far.

@@ -90,6 +90,14 @@ impl Planes {
         self.lost = Some(error);
     }
 
+    /// Numbers of the files that store planes, each once.
+    pub fn files(&self) -> Vec<u32> {
+        let mut all: Vec<u32> = self.runs.iter().map(|r| r.file).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Bytes held.
     pub fn heap_bytes(&self) -> u64 {
         (self.runs.capacity() * size_of::<Run>()) as u64

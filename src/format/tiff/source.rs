@@ -1,6 +1,7 @@
 //! The open image: planes found by their place in the stack, units read from the page that stores them.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use lru::LruCache;
 
@@ -53,6 +54,7 @@ impl LevelAt {
 }
 
 /// One stored level.
+#[derive(Clone)]
 pub(super) struct LevelPlan {
     pub at: LevelAt,
     /// A page of this level, for costs.
@@ -223,6 +225,16 @@ impl ImageSource for TiffSource {
 
     fn members(&self) -> &[Member] {
         self.files.members()
+    }
+
+    fn canonical(&self) -> Option<&Path> {
+        self.files.canonical()
+    }
+
+    fn series_members(&self, series: u32) -> Vec<u32> {
+        let plan = self.plans.get(series as usize).filter(|_| self.files.has_unseen());
+        let files = plan.map_or(Vec::new(), |p| p.planes.files());
+        files.into_iter().filter_map(|file| self.files.member(file).ok()).collect()
     }
 
     fn plane_member(&self, series: u32, t: u64, g: u64, z: u64) -> Result<Option<u32>> {

@@ -21,6 +21,7 @@ use crate::io::Watch;
 use crate::model::plate::Plate;
 use crate::model::{Channel, Dtype, Figure, Level, Reduction, RoiShape, Rois, Role, Series, Shape, TileId, TileSize};
 use crate::sync::Arc;
+use std::path::Path;
 
 /// The source, with a label image behind its own series for each of them that has regions.
 pub fn with_labels(inner: Arc<dyn ImageSource>) -> Arc<dyn ImageSource> {
@@ -199,6 +200,14 @@ impl ImageSource for Labelled {
 
     fn members(&self) -> &[Member] {
         self.inner.members()
+    }
+
+    fn canonical(&self) -> Option<&Path> {
+        self.inner.canonical()
+    }
+
+    fn series_members(&self, series: u32) -> Vec<u32> {
+        self.inner.series_members(self.label(series).map_or(series, |label| label.of))
     }
 
     fn plane_member(&self, series: u32, t: u64, g: u64, z: u64) -> Result<Option<u32>> {

@@ -1,0 +1,264 @@
+//! The other files of a dataset: what was seen of each, and whether it changed since.
+//!
+//! Most are looked at when the dataset is opened. Files that store nothing but fields of a plate are looked at when something
+//! that depends on them is: a chunk of theirs, or a document of their image.
+
+use std::path::{Path, PathBuf};
+
+use super::Core;
+use super::images::{FAILED_MS, Parsed};
+use super::node::{ImageNode, content_key, member_bytes};
+use crate::error::{Error, Kind, Result};
+use crate::format::Member;
+use crate::io::{Watch, now_ms};
+use crate::pyramid::OpenImage;
+use crate::sync::{Arc, Mutex, OnceLock, lock};
+use crate::tree::{Facts, Group, Identity, Rights, Virtual};
+use crate::zarr::View;
+
+/// What was seen of a file of a dataset.
+#[derive(Clone, Copy)]
+pub(super) enum Seen {
+    /// It is the image's own file, whose rights may change while its content stays.
+    Own,
+    /// This.
+    File(Facts),
+    /// It is not there; what it should hold cannot be read.
+    Gone,
+}
+
+/// The files of an open dataset.
+pub(super) struct Members {
+    seen: Vec<OnceLock<Seen>>,
+    /// The different rights of other files that were looked at when the dataset was opened.
+    others: Vec<Rights>,
+    /// Was any of them not?
+    lazy: bool,
+}
+
+/// The other files of a dataset, as they were seen last; kept when the image itself is let go.
+#[derive(Clone)]
+pub(super) struct Sidecars {
+    files: Arc<Mutex<Vec<Sidecar>>>,
+    epoch: u64,
+    checked_ms: u64,
+    took_ms: u64,
+}
+
+struct Sidecar {
+    path: PathBuf,
+    /// Hash of its state when it was seen first, and last.
+    first: u64,
+    last: u64,
+}
+
+fn state(facts: Option<&Facts>) -> u64 {
+    Identity::of(&[&member_bytes(facts)]).key()
+}
+
+/// What stands for the state of some files: 0 as long as each is as it was first seen.
+fn epoch_of(files: &[Sidecar]) -> u64 {
+    let changed = files.iter().filter(|f| f.first != f.last);
+    let parts: Vec<[u8; 16]> = changed
+        .map(|f| Identity::of(&[f.path.as_os_str().as_encoded_bytes(), &f.last.to_le_bytes()]).to_bytes())
+        .collect();
+    let parts: Vec<&[u8]> = parts.iter().map(<[u8; 16]>::as_slice).collect();
+    if parts.is_empty() { 0 } else { Identity::of(&parts).key() }
+}
+
+impl Members {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// What was seen of one; nothing yet, or nothing ever.
+    pub fn seen(&self, member: u32) -> Option<Seen> {
+        self.seen.get(member as usize)?.get().copied()
+    }
+}
+
+impl Parsed {
+    /// Who may read a document: those who may read every file that it was made from.
+    pub fn readers(&self, node: &ImageNode, inside: Virtual) -> Rights {
+        let opened = self.members.others.iter().fold(node.facts.rights, |all, other| all.and(*other));
+        self.needed(node.view, inside).into_iter().fold(opened, |all, member| match self.members.seen(member) {
+            Some(Seen::File(facts)) => all.and(facts.rights),
+            _ => all,
+        })
+    }
+
+    /// Files that a node depends on besides those that were looked at when the dataset was opened.
+    pub fn needed(&self, view: View, inside: Virtual) -> Vec<u32> {
+        if !self.members.lazy {
+            return Vec::new();
+        }
+        match inside {
+            // A chunk depends on the file that stores its plane; labels are drawn from documents.
+            Virtual::Chunk(series, _, _) => match self.chunk_source(view, inside) {
+                Ok(Some(Member::EVERY)) => self.image.source.series_members(series),
+                Ok(Some(member)) => vec![member],
+                _ => Vec::new(),
+            },
+            Virtual::GroupFile(Group::Series(series) | Group::Labels(series), _) | Virtual::ArrayFile(series, _, _) => {
+                self.image.source.series_members(series)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Was everything looked at that a node depends on?
+    pub fn is_seen(&self, view: View, inside: Virtual) -> bool {
+        self.needed(view, inside).into_iter().all(|member| self.members.seen(member).is_some())
+    }
+}
+
+impl Core {
+    /// Looks at the files of a dataset that was just opened, and remembers them: a change of any gives the image new ids.
+    pub(super) fn members(&self, node: &ImageNode, image: &OpenImage, watch: &Watch) -> Result<Members> {
+        let all = image.source.members();
+        let mut members = Members { seen: Vec::with_capacity(all.len()), others: Vec::new(), lazy: false };
+        let mut seen = Vec::new();
+        for member in all {
+            watch.tick();
+            watch.check()?;
+            let slot = OnceLock::new();
+            if all.len() <= 1 || *member.path == *node.file {
+                let _ = slot.set(Seen::Own);
+            } else if member.print.is_none() {
+                members.lazy = true;
+            } else {
+                let facts = match self.reached(&node.file, &member.path) {
+                    Ok(facts) => {
+                        seen.push((member.path.clone(), state(Some(&facts))));
+                        facts
+                    }
+                    // Its planes fail by themselves; nobody is shown what nobody could look at.
+                    Err(_) => {
+                        seen.push((member.path.clone(), state(None)));
+                        Facts { rights: Rights { mode: 0, ..node.facts.rights }, ..node.facts }
+                    }
+                };
+                if !members.others.contains(&facts.rights) {
+                    members.others.push(facts.rights);
+                }
+                let _ = slot.set(Seen::File(facts));
+            }
+            members.seen.push(slot);
+        }
+        if all.len() > 1 {
+            self.remember(node, seen);
+        }
+        Ok(members)
+    }
+
+    /// Looks at the files that a node depends on, if that was not done yet. On a lane.
+    ///
+    /// # Errors
+    /// If one is there and cannot be looked at.
+    pub(super) fn look_at(&self, node: &ImageNode, parsed: &Parsed, inside: Virtual, watch: &Watch) -> Result<()> {
+        let mut seen = Vec::new();
+        for member in parsed.needed(node.view, inside) {
+            let (Some(slot), Some(file)) =
+                (parsed.members.seen.get(member as usize), parsed.image.source.members().get(member as usize))
+            else {
+                continue;
+            };
+            if slot.get().is_some() {
+                continue;
+            }
+            watch.tick();
+            watch.check()?;
+            let found = match self.reached(&node.file, &file.path) {
+                Ok(facts) => Seen::File(facts),
+                Err(e) if matches!(e.errno(), libc::ENOENT | libc::ENOTDIR) => Seen::Gone,
+                Err(e) => return Err(e),
+            };
+            let now = if let Seen::File(facts) = &found { state(Some(facts)) } else { state(None) };
+            seen.push((file.path.clone(), now));
+            let _ = slot.set(found);
+        }
+        if !seen.is_empty() {
+            self.remember(node, seen);
+        }
+        Ok(())
+    }
+
+    fn remember(&self, node: &ImageNode, seen: Vec<(PathBuf, u64)>) {
+        let key = content_key(&node.file, &node.facts.print, 0);
+        let mut all = lock(&self.images.sidecars);
+        let fresh = || Sidecars { files: Arc::default(), epoch: 0, checked_ms: now_ms(), took_ms: 0 };
+        let known = all.get(&key).unwrap_or_else(fresh);
+        let mut files = lock(&known.files);
+        for (path, now) in seen {
+            match files.iter_mut().find(|f| f.path == path) {
+                Some(file) => file.last = now,
+                None => files.push(Sidecar { path, first: now, last: now }),
+            }
+        }
+        let (epoch, weight) = (epoch_of(&files), files.len() as u64);
+        drop(files);
+        let gone = all.insert(key, Sidecars { epoch, ..known }, [weight, 1]);
+        drop(all);
+        drop(gone);
+    }
+
+    /// What stands for the state of an image's other files: 0 as long as they are as they were first seen. On a lane.
+    pub(super) fn epoch(&self, file: &Path, facts: &Facts, watch: &Watch) -> u64 {
+        let key = content_key(file, &facts.print, 0);
+        let Some(known) = lock(&self.images.sidecars).get(&key) else { return 0 };
+        let start = now_ms();
+        // A large dataset on a slow share is looked at less often, so that looking takes a tenth of the time at most.
+        if start.saturating_sub(known.checked_ms) < known.took_ms.saturating_mul(10).max(FAILED_MS) {
+            return known.epoch;
+        }
+        let paths: Vec<PathBuf> = lock(&known.files).iter().map(|f| f.path.clone()).collect();
+        let look = |path: &PathBuf| {
+            watch.tick();
+            state(self.reached(file, path).ok().as_ref())
+        };
+        let now: Vec<u64> = paths.iter().map(look).collect();
+        let mut files = lock(&known.files);
+        // Files are added at the end, never taken away.
+        for (sidecar, now) in files.iter_mut().zip(now) {
+            sidecar.last = now;
+        }
+        let (epoch, weight) = (epoch_of(&files), files.len() as u64);
+        drop(files);
+        let checked_ms = now_ms();
+        let took_ms = checked_ms.saturating_sub(start);
+        let gone =
+            lock(&self.images.sidecars).insert(key, Sidecars { epoch, checked_ms, took_ms, ..known }, [weight, 1]);
+        drop(gone);
+        epoch
+    }
+
+    /// Is the file that a chunk depends on still what was seen of it? On a lane.
+    ///
+    /// # Errors
+    /// `Changed` if not, `Missing` if it was not there from the first.
+    pub(super) fn check_member(&self, node: &ImageNode, parsed: &Parsed, inside: Virtual, watch: &Watch) -> Result<()> {
+        if !matches!(inside, Virtual::Chunk(..)) || parsed.members.len() <= 1 {
+            return Ok(());
+        }
+        self.look_at(node, parsed, inside, watch)?;
+        let Ok(Some(member)) = parsed.chunk_source(node.view, inside) else { return Ok(()) };
+        let Some(path) = parsed.image.source.members().get(member as usize).map(|m| &m.path) else { return Ok(()) };
+        let now = self.reached(&node.file, path);
+        let changed = match (parsed.members.seen(member), &now) {
+            // A member that is missing now fails when it is read.
+            (Some(Seen::File(facts)), Ok(now)) => now.print != facts.print || now.rights != facts.rights,
+            (Some(Seen::Gone), Ok(_)) => true,
+            // Nobody's rights are known before it is there.
+            (Some(Seen::Gone), Err(_)) => {
+                return Err(Error::new(Kind::Missing, "the file that stores this plane is not there").in_file(path));
+            }
+            _ => false,
+        };
+        if changed {
+            self.drop_image(node);
+            return Err(Error::new(Kind::Changed, "it is no longer the file that was looked up").in_file(path));
+        }
+        Ok(())
+    }
+}
