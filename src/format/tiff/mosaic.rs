@@ -49,17 +49,17 @@ struct Line {
 }
 
 /// Areas on one slide.
-const MAX_AREAS: usize = 1024;
+const MAX_AREAS: usize = 256;
 
 impl Mosaic {
     /// Frames of `frame` pixels (across, down) that follow each other every `advance` pixels, in a level reduced by two to the
     /// power of `shift`.
     ///
     /// # Errors
-    /// `Malformed` for steps that are no mosaic, `OverLimit` for more areas than a slide has or a level beyond counting.
+    /// `Malformed` for steps that are no mosaic, or more areas than a slide has.
     pub fn new(areas: Vec<Area>, frame: (u64, u64), advance: (f64, f64), shift: u32) -> Result<Self> {
         if areas.is_empty() || areas.len() > MAX_AREAS {
-            return Err(Error::over_limit(format!("{} areas of a slide, 1 to {MAX_AREAS} are allowed", areas.len())));
+            return Err(Error::malformed(format!("{} areas of a slide, 1 to {MAX_AREAS} are allowed", areas.len())));
         }
         let line = |frame: u64, advance: f64| {
             // Frames that overlap by more than half would have to be decoded again and again.
@@ -95,13 +95,17 @@ impl Mosaic {
     }
 
     /// The unit at (`ty`, `tx`) of the level that `shape` stands for, put together from the tiles of `page`. Where frames
-    /// overlap, that to the upper left is seen; where there is none, the unit is zero.
+    /// overlap, that to the upper left is seen; where there is none, the unit is zero, or absent if there is none at all.
     ///
     /// # Errors
     /// Any kind.
-    pub fn read(&self, page: &Page, shape: &Page, (ty, tx): (u64, u64), sample: u64, watch: &Watch) -> Result<Vec<u8>> {
+    pub fn read(&self, page: &Page, shape: &Page, (ty, tx): (u64, u64), sample: u64, watch: &Watch) -> Result<Stored> {
         if (page.layout.dtype, page.samples_per_unit()) != (shape.layout.dtype, shape.samples_per_unit()) {
             return Err(Error::malformed("a page whose samples are not those of its level"));
+        }
+        let decoded = shape.cost(ty, tx).decoded;
+        if decoded > page.unit_bytes.max(1 << 20) {
+            return Err(Error::over_limit(format!("{decoded} bytes must be put together at once")));
         }
         let (rows, columns) = shape.unit_size(ty, tx);
         let (top, left) = (ty * shape.unit().y, tx * shape.unit().x);
@@ -110,12 +114,13 @@ impl Mosaic {
             columns: left..left + columns,
             samples: page.samples_per_unit(),
             sample_bytes: page.layout.dtype.size(),
-            out: vec![0; usize::try_from(shape.cost(ty, tx).decoded).unwrap_or(usize::MAX)],
+            out: vec![0; usize::try_from(decoded).unwrap_or(usize::MAX)],
+            painted: false,
         };
         for area in self.areas.iter().rev() {
             self.paint(area, page, sample, &mut unit, watch)?;
         }
-        Ok(unit.out)
+        Ok(if unit.painted { Stored::Decoded(unit.out) } else { Stored::Absent })
     }
 
     fn paint(&self, area: &Area, page: &Page, sample: u64, unit: &mut Canvas, watch: &Watch) -> Result<()> {
@@ -220,6 +225,8 @@ struct Canvas {
     samples: u64,
     sample_bytes: usize,
     out: Vec<u8>,
+    /// Anything was copied.
+    painted: bool,
 }
 
 impl Canvas {
@@ -228,6 +235,7 @@ impl Canvas {
         if tile.is_empty() {
             return Ok(());
         }
+        self.painted = true;
         let (tile_rows, tile_columns) = (place.0.end - place.0.start, place.1.end - place.1.start);
         let (rows, columns) = (self.rows.end - self.rows.start, self.columns.end - self.columns.start);
         let run = across.count as usize * self.sample_bytes;

@@ -187,10 +187,7 @@ impl TiffSource {
         let place = |e: Error| e.at(format!("IFD {ifd}"));
         if let LevelAt::Stitched(_, mosaic) = &level.at {
             let (_, sample) = Self::place(series, ours, id.g);
-            return mosaic
-                .read(&page, &level.template, (id.ty, id.tx), sample, watch)
-                .map(Stored::Decoded)
-                .map_err(place);
+            return mosaic.read(&page, &level.template, (id.ty, id.tx), sample, watch).map_err(place);
         }
         if !stackable(ours, theirs) {
             return Err(place(Error::malformed(format!(

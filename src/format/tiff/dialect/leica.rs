@@ -1,7 +1,7 @@
 //! Leica SCN: an XML document in the first page names, for each image of the slide, the directory of every channel, focal
 //! plane and resolution (namespace `http://www.leica-microsystems.com/scn/2010/10/01` and its like).
 
-use super::pictures::{Picture, Pictures};
+use super::pictures::{MAX_LEVELS, Picture, Pictures};
 use super::xml::Element;
 use super::{Dialect, Opening};
 use crate::error::{Error, Result};
@@ -83,6 +83,7 @@ fn add(pictures: &mut Pictures<'_>, image: &Element) -> Result<()> {
     let mut resolutions: Vec<u64> = dimensions.iter().map(|d| d.r).collect();
     resolutions.sort_unstable();
     resolutions.dedup();
+    resolutions.truncate(MAX_LEVELS);
     if resolutions.is_empty() {
         return Ok(());
     }

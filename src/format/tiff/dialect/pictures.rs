@@ -29,7 +29,7 @@ pub(super) struct Picture {
 /// More than any slide has: a page of each is held.
 const MAX_PICTURES: usize = 1024;
 /// Each at least a little smaller than the one before.
-const MAX_LEVELS: usize = 32;
+pub(super) const MAX_LEVELS: usize = 32;
 
 impl Picture {
     /// A picture of one plane, with a directory for each level.
@@ -131,7 +131,7 @@ impl<'a> Pictures<'a> {
     /// Adds a picture of one plane that is not in the chain.
     ///
     /// # Errors
-    /// `OverLimit`.
+    /// `Malformed` for more pictures than a slide has.
     pub fn add_held(&mut self, role: Role, name: &str, page: Page) -> Result<&mut Series> {
         let sizes = (1, 1, 1);
         let page = Arc::new(page);
@@ -144,7 +144,7 @@ impl<'a> Pictures<'a> {
 
     fn push(&mut self, one: Series, own: Plan) -> Result<&mut Series> {
         if self.series.len() >= MAX_PICTURES {
-            return Err(Error::over_limit(format!("more than {MAX_PICTURES} pictures in one slide")));
+            return Err(Error::malformed(format!("more than {MAX_PICTURES} pictures in one slide")));
         }
         self.plans.push(own);
         self.series.push(one);
