@@ -149,7 +149,7 @@ fn segments(data: &[u8], stream: &mut Vec<u8>, header: &mut Header) -> Result<()
 }
 
 /// ITU-T T.871 section 7, in 16-bit fixed point.
-pub(super) fn ycbcr_to_rgb(data: &mut [u8]) {
+pub fn ycbcr_to_rgb(data: &mut [u8]) {
     for pixel in data.as_chunks_mut::<3>().0 {
         let [y, cb, cr] = pixel.map(i32::from);
         let (cb, cr) = (cb - 128, cr - 128);

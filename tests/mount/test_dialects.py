@@ -86,6 +86,16 @@ def test_ndpi_without_a_table_is_searched_for_its_markers(tmp_path, mount):
     assert close(np.moveaxis(data, 0, -1), shown)
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_a_large_ndpi_without_markers_is_read_row_by_row(tmp_path, mount, subsampling):
+    image = dialects.smooth(2403, 2501)
+    image[::7, ::5] = 255 - image[::7, ::5]
+    shown = dialects.ndpi_without_markers(tmp_path / "w.ndpi", image, subsampling)
+    m = mount(tmp_path, "--cache-size", "32MiB")  # the whole image takes 18 MiB, of which a unit may take 8
+    data = np.moveaxis(stored(m.join("w.ome.zarr"))[0, :, 0], 0, -1)
+    assert np.array_equal(data, shown), np.abs(data.astype(int) - shown).max()
+
+
 @pytest.mark.parametrize("step", [None, 3 * GIB // 2], ids=["small", "beyond 4 GiB"])
 def test_lsm(tmp_path, mount, step):
     want = dialects.lsm(tmp_path / "l.lsm", step=step)

@@ -122,6 +122,15 @@ def ndpi_page(builder, offset, stream, starts, height, width, lens, z=0):
     builder.page(tags)
 
 
+def ndpi_without_markers(path, image, subsampling):
+    """One JPEG stream without restarts; gives what it decodes to."""
+    stream = jpeg(image, subsampling)
+    builder = Builder(path, 256 << 20, ndpi=True)
+    ndpi_page(builder, 64, stream, None, *image.shape[:2], 20.0)
+    builder.close()
+    return np.asarray(PIL.Image.open(io.BytesIO(stream)))
+
+
 def tiles(image, height, width):
     """Intervals of an image, and what they decode to."""
     shown, intervals = np.empty_like(image), []
@@ -220,19 +229,19 @@ def lsm(path, z=2, c=2, t=3, shape=(40, 48), step=None):
 # MetaMorph STK --------------------------------------------------------------------------------------------------------
 
 
-def stk(path, shape, planes, written, z=0.5, at=1024):
+def stk(path, shape, planes, written, z=0.5, at=1 << 16):
     """`written`: the planes that are not empty, by number."""
     height, width = shape
     size = height * width * 2
-    builder = Builder(path, at + size * planes)
+    builder = Builder(path, 512)
     for number, image in written.items():
         builder.put(at + number * size, image.tobytes())
-    end = at + size * planes
-    builder.at = 512
+    builder.file.truncate(at + planes * size)
     texts = builder.put(16, struct.pack("<2I", 325, 1000) + struct.pack("<I", 3) + b"um\0")
     uic1 = builder.put(64, struct.pack("<8I", 3, 1, 4, texts, 5, texts, 6, texts + 8))
-    uic2 = builder.put(end, b"".join(struct.pack("<6I", int(z * 1000), 1000, 2454000, 3_600_000 + 250 * i, 0, 0) for i in range(planes)))
-    uic3 = builder.put(end + 24 * planes, struct.pack("<2I", 525, 1) * planes)
+    times = [struct.pack("<6I", int(z * 1000), 1000, 2454000, 3_600_000 + 250 * i, 0, 0) for i in range(planes)]
+    uic2 = builder.put(1024, b"".join(times))
+    uic3 = builder.put(1024 + 24 * planes, struct.pack("<2I", 525, 1) * planes)
     pointers = {33628: ((LONG, 4), uic1), 33629: ((RATIONAL, planes), uic2), 33630: ((RATIONAL, planes), uic3)}
     tags = grey(plane(height, width), at) + [(tag, LONG, [offset]) for tag, (_, offset) in pointers.items()]
     builder.page(tags, counts={tag: kind for tag, (kind, _) in pointers.items()})

@@ -204,6 +204,13 @@ impl Layout {
         Some(Layout { width, height, block, unit, reduce, ..*self })
     }
 
+    /// Reads a block in bands of rows, although its compression does not stream by itself.
+    pub fn set_bands(&mut self, limits: &Limits) {
+        let row = self.shown_bytes(1).max(1);
+        self.bands = true;
+        self.unit.y = aligned((BAND_BYTES.min(limits.unit_bytes) / row).max(1)).min(self.height);
+    }
+
     fn choose_unit(&mut self, limits: &Limits) -> Result<()> {
         let row = self.shown_bytes(1).max(self.row_bytes()).max(1);
         let block = row.saturating_mul(self.block.y);

@@ -78,6 +78,9 @@ impl Page {
         }
         let mut layout = Layout::parse(&ifd, limits)?;
         let restarts = if file.ndpi { Restarts::find(file, &ifd, &mut layout, limits)? } else { None };
+        if file.ndpi && restarts.is_none() {
+            restart::stream_rows(file, &ifd, &mut layout, limits)?;
+        }
         let table = |first, second| match ifd.table(first)? {
             Some(table) => Ok(Some(table)),
             None => ifd.table(second),
@@ -231,7 +234,7 @@ impl Page {
         let scratch = if layout.compression == Compression::None {
             stored
         } else if layout.bands {
-            stored.saturating_add(super::stream::state_bytes(layout.compression, self.unit_bytes))
+            stored.saturating_add(self.stream_state())
         } else {
             // The encoded bytes of all blocks, and one block decoded but not yet spread.
             let block = layout.compression.memory(layout.block.y.saturating_mul(layout.row_bytes()));

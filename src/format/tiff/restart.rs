@@ -10,6 +10,7 @@ use super::header::TiffFile;
 use super::ifd::{Ifd, ValueTable};
 use super::layout::Layout;
 use super::tags::{photometric, tag};
+use crate::codec::jpeg_rows::Rows;
 use crate::error::{Error, Result};
 use crate::format::Limits;
 use crate::io::Watch;
@@ -43,6 +44,8 @@ const MAX_HEADER: u64 = 64 << 10;
 /// A stream without a table is searched for markers only if it decodes to more than this; a smaller one is decoded whole.
 /// Fixed, because the pixels at the edges of intervals depend on it.
 const SEARCHED_BYTES: u64 = 4 << 20;
+/// A stream without intervals that decodes to more than this is read in bands. Fixed too: decoders differ in the last bits.
+const STREAMED_BYTES: u64 = 16 << 20;
 /// Most intervals that a search remembers.
 const MAX_SEARCHED: u64 = 1 << 19;
 /// Read at once while searching.
@@ -162,6 +165,27 @@ impl Restarts {
         image.extend_from_slice(b"\xff\xd9");
         image
     }
+}
+
+/// A stream without restart intervals, too large to decode whole, is read from its beginning in bands of rows.
+///
+/// # Errors
+/// Failures of the disk. What cannot be streamed stays as it is.
+pub(super) fn stream_rows(file: &TiffFile, ifd: &Ifd, layout: &mut Layout, limits: &Limits) -> Result<()> {
+    let whole = !layout.tiled && !layout.planar && layout.block_count() == 1;
+    let known = layout.samples == 1 || layout.samples == 3 && layout.photometric == photometric::YCBCR;
+    let large = layout.shown_bytes(layout.height) > STREAMED_BYTES;
+    if !whole || !known || !large || !layout.compression.is_jpeg() || ifd.get(tag::JPEG_TABLES).is_some() {
+        return Ok(());
+    }
+    let Some((start, length)) = stream(file, ifd)? else { return Ok(()) };
+    let head = file.file.read_vec(start, length.min(MAX_HEADER))?;
+    if let Ok(rows) = Rows::new(head.as_slice())
+        && rows.size() == (layout.width as usize, layout.height as usize, layout.samples as usize)
+    {
+        layout.set_bands(limits);
+    }
+    Ok(())
 }
 
 /// Fluorescence scanners store grey samples of 16 bits as JPEG XR, and still call them RGB of 8.

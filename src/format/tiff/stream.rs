@@ -6,25 +6,27 @@ use super::compression::Compression;
 use super::cursors::{Encoding, Turn};
 use super::fetch::Segment;
 use super::page::Page;
-use crate::codec::bits;
+use super::tags::photometric;
 use crate::codec::raster::Target;
+use crate::codec::{bits, jpeg, jpeg_rows};
 use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
 use crate::io::{ReadAt, Watch};
 use crate::sync::Arc;
 
-/// Memory that a live decoder may hold beside its band, by compression.
-pub(super) fn state_bytes(compression: Compression, unit_bytes: u64) -> u64 {
-    match compression {
-        Compression::Bytes(bytes) => (bytes.state)(unit_bytes),
-        _ => 0,
-    }
-}
-
 /// Encoded bytes read at once.
 const READ_BYTES: u64 = 128 << 10;
 
 impl Page {
+    /// Memory that a live decoder may hold beside its band.
+    pub(super) fn stream_state(&self) -> u64 {
+        match self.layout.compression {
+            Compression::Bytes(bytes) => (bytes.state)(self.unit_bytes),
+            Compression::Picture { .. } => jpeg_rows::memory(self.layout.block.x),
+            Compression::None => 0,
+        }
+    }
+
     /// Decodes a band of rows.
     pub(super) fn stream(&self, ty: u64, tx: u64, sample: u64, watch: &Watch) -> Result<Stored> {
         let (rows, columns) = self.unit_size(ty, tx);
@@ -38,6 +40,9 @@ impl Page {
             if let Some(span) = self.locate(&segment, sample)? {
                 self.stream_rows(&segment, span, raster.row_bytes(), &mut raw, watch)
                     .map_err(|e| e.at(format!("block at row {}, column {}", segment.by, segment.bx)))?;
+                if self.layout.compression.is_jpeg() && self.layout.photometric == photometric::YCBCR {
+                    jpeg::ycbcr_to_rgb(&mut raw);
+                }
                 if out.is_empty() {
                     out = vec![0; self.cost(ty, tx).decoded as usize];
                 }
@@ -69,7 +74,7 @@ impl Page {
         let turn = Turn::wait(self.file.key.block(stream), segment.rows.start, watch)?;
         let mut cursor = match turn.resume(segment.rows.start) {
             Some(cursor) => cursor,
-            None => turn.begin(self.decoder(stream)?, state_bytes(stream.compression, self.unit_bytes)),
+            None => turn.begin(self.decoder(stream)?, self.stream_state()),
         };
         raw.clear();
         raw.resize((segment.rows.end - segment.rows.start) as usize * row_bytes, 0);
@@ -94,8 +99,14 @@ impl Page {
             used: 0,
         };
         match stream.compression {
-            Compression::Bytes(bytes) => {
-                (bytes.reader)(Box::new(input), state_bytes(stream.compression, self.unit_bytes))
+            Compression::Bytes(bytes) => (bytes.reader)(Box::new(input), self.stream_state()),
+            jpeg if jpeg.is_jpeg() => {
+                let rows = jpeg_rows::Rows::new(input)?;
+                let (width, _, samples) = rows.size();
+                if width * samples != stream.row_bytes {
+                    return Err(Error::malformed(format!("a JPEG frame of {width} columns of {samples} samples")));
+                }
+                Ok(Box::new(rows))
             }
             other => Err(Error::new(Kind::Internal, format!("{} does not stream", other.name()))),
         }

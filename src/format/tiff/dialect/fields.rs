@@ -17,10 +17,6 @@ impl<'a> Fields<'a> {
         self.bytes.get(at..at.checked_add(size)?).map(|b| self.tiff.number(b))
     }
 
-    pub fn u16(&self, at: usize) -> Option<u16> {
-        self.unsigned(at, 2).map(|v| v as u16)
-    }
-
     pub fn u32(&self, at: usize) -> Option<u32> {
         self.unsigned(at, 4).map(|v| v as u32)
     }
@@ -69,10 +65,10 @@ mod tests {
         let big = TiffFile::open(Arc::new(MemoryFile(b"MM\0*\0\0\0\x08".to_vec()))).unwrap();
         let bytes = b"\x01\0\0\0\x04\0\0\0 ab\xe9\0zz";
         let fields = Fields::new(&little, bytes);
-        assert_eq!((fields.u16(0), fields.u32(4), fields.i32(100)), (Some(1), Some(4), None));
+        assert_eq!((fields.u32(0), fields.u32(4), fields.i32(100)), (Some(1), Some(4), None));
         assert_eq!(fields.fraction(0), Some(0.25));
         assert_eq!(fields.text(8, 99).as_deref(), Some("abé"));
-        assert_eq!(Fields::new(&big, bytes).u16(0), Some(256));
+        assert_eq!(Fields::new(&big, bytes).u32(0), Some(1 << 24));
         assert_eq!(Fields::new(&big, b"\x3f\xf8\0\0\0\0\0\0").f64(0), Some(1.5));
         assert_eq!(fields.text(12, 1), None);
     }
