@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fuzarr::codec::picture::{Color, Wanted};
 use fuzarr::codec::raster::{Number, Predictor, Raster, Target, dtype};
-use fuzarr::codec::{bits, jpeg, lzw, packbits};
+use fuzarr::codec::{bits, jpeg, jpeg_rows, lzw, packbits};
 use fuzarr::format::tiff::{header::TiffFile, page::Page};
 use fuzarr::format::{self, ImageSource, Limits, Place, Stored, omexml};
 use fuzarr::io::{MemoryFile, ReadAt, Watch};
@@ -118,9 +118,15 @@ pub fn samples(data: &[u8]) {
     }
 }
 
-/// A JPEG stream, whatever process it names; the first two bytes bound its frame.
+/// A JPEG stream, whatever process it names; the first two bytes bound its frame. Then the same row by row.
 pub fn jpeg_stream(data: &[u8]) {
     let [w, h, rest @ ..] = data else { return };
+    if let Ok(mut rows) = jpeg_rows::Rows::new(rest) {
+        let (width, height, samples) = rows.size();
+        let mut row = vec![0; width * samples];
+        let whole = (0..height).take_while(|_| rows.read_exact(&mut row).is_ok()).count();
+        assert!(whole < height || rows.read(&mut row).is_ok_and(|n| n == 0), "more rows than the frame has");
+    }
     let most = (usize::from(*w) + 1, usize::from(*h) + 1);
     for color in [Color::Stored, Color::YCbCr] {
         let samples = rest.len() % 4 + 1;
