@@ -30,6 +30,7 @@ struct Header {
     samples: usize,
     precision: u8,
     lossless: bool,
+    sequential: bool,
 }
 
 /// Decodes a whole stream; no frame may be larger than is wanted.
@@ -47,6 +48,19 @@ fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
             8 => picture(image.data.iter().map(|v| *v as u8).collect(), 8),
             _ => picture(image.data.iter().flat_map(|v| v.to_le_bytes()).collect(), 16),
         });
+    }
+    let convert = match wanted.color {
+        Color::YCbCr => true,
+        Color::Rgb => header.adobe.map_or(header.jfif, |transform| transform == 1),
+        Color::Stored => false,
+    };
+    let convert = convert && header.samples == 3;
+    if header.precision == 12 && header.sequential {
+        let mut data = super::jpeg_wide::decode(&stream)?.data;
+        if convert {
+            ycbcr_to_rgb(&mut data, 4095);
+        }
+        return Ok(picture(data.iter().flat_map(|v| v.to_le_bytes()).collect(), 16));
     }
     if header.precision != 8 {
         return Err(Error::unsupported(format!("JPEG with samples of {} bits", header.precision)));
@@ -71,13 +85,8 @@ fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
         return Err(Error::malformed("two frame headers in one JPEG stream"));
     }
     decoder.decode_into(&mut data).map_err(damaged)?;
-    let convert = match wanted.color {
-        Color::YCbCr => true,
-        Color::Rgb => header.adobe.map_or(header.jfif, |transform| transform == 1),
-        Color::Stored => false,
-    };
-    if convert && header.samples == 3 {
-        ycbcr_to_rgb(&mut data);
+    if convert {
+        ycbcr_to_rgb(&mut data, 255);
     }
     Ok(picture(data, 8))
 }
@@ -130,6 +139,7 @@ fn segments(data: &[u8], stream: &mut Vec<u8>, header: &mut Header) -> Result<()
             }
             0xc0..=0xc3 => {
                 header.lossless = marker == 0xc3;
+                header.sequential = marker == 0xc1;
                 let [precision, h1, h0, w1, w0, samples, ..] = body else { return Err(short()) };
                 header.precision = *precision;
                 header.height = usize::from(*h1) << 8 | usize::from(*h0);
@@ -148,14 +158,15 @@ fn segments(data: &[u8], stream: &mut Vec<u8>, header: &mut Header) -> Result<()
     }
 }
 
-/// ITU-T T.871 section 7, in 16-bit fixed point.
-pub fn ycbcr_to_rgb(data: &mut [u8]) {
+/// ITU-T T.871 section 7, in 16-bit fixed point; `most` is the largest sample.
+pub fn ycbcr_to_rgb<T: Copy + Into<i32> + TryFrom<i32> + Default>(data: &mut [T], most: i32) {
+    let middle = most / 2 + 1;
     for pixel in data.as_chunks_mut::<3>().0 {
-        let [y, cb, cr] = pixel.map(i32::from);
-        let (cb, cr) = (cb - 128, cr - 128);
+        let [y, cb, cr] = pixel.map(Into::into);
+        let (cb, cr) = (cb - middle, cr - middle);
         let part = |n: i32| (n + (1 << 15)) >> 16;
         let rgb = [y + part(91_881 * cr), y + part(-22_554 * cb - 46_802 * cr), y + part(116_130 * cb)];
-        *pixel = rgb.map(|v| v.clamp(0, 255) as u8);
+        *pixel = rgb.map(|v| T::try_from(v.clamp(0, most)).unwrap_or_default());
     }
 }
 
@@ -165,8 +176,8 @@ mod tests {
 
     #[test]
     fn colours_by_the_reference_arithmetic() {
-        let mut data = [128, 128, 128, 76, 85, 255, 150, 44, 21, 29, 255, 107];
-        ycbcr_to_rgb(&mut data);
+        let mut data = [128_u8, 128, 128, 76, 85, 255, 150, 44, 21, 29, 255, 107];
+        ycbcr_to_rgb(&mut data, 255);
         assert_eq!(data, [128, 128, 128, 254, 0, 0, 0, 255, 1, 0, 0, 254]);
     }
 

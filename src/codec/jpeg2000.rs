@@ -186,7 +186,7 @@ fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
     }
     let is_ycbcr = wanted.color == Color::YCbCr && !header.transformed && !header.is_subsampled();
     if is_ycbcr && wanted.samples == 3 && bits == 8 {
-        jpeg::ycbcr_to_rgb(&mut out);
+        jpeg::ycbcr_to_rgb(&mut out, 255);
     }
     let number = if header.components.iter().all(|c| c.signed) { Number::Signed } else { Number::Unsigned };
     Ok(Picture { width, height, samples: wanted.samples, bits, number, data: out })

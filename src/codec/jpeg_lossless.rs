@@ -1,5 +1,6 @@
 //! Lossless JPEG (ITU-T T.81 annex H): Huffman-coded differences to a predicted neighbour, samples of 2 to 16 bits.
 
+use super::huffman::{Bits, Table};
 use crate::error::{Error, Result};
 
 /// Decoded components, side by side.
@@ -14,16 +15,6 @@ pub struct Image {
     pub precision: u32,
     /// `height * width * samples` values.
     pub data: Vec<u16>,
-}
-
-/// A Huffman table by code length (T.81 annex F.2.2.3).
-#[derive(Clone)]
-struct Table {
-    /// For each length of 1 to 16 bits: one past the last code, shifted up to 16 bits.
-    limit: [u32; 17],
-    /// For each length: what to add to a code to find its value.
-    offset: [i32; 17],
-    values: Vec<u8>,
 }
 
 struct Frame {
@@ -41,7 +32,7 @@ struct Frame {
 /// `Malformed`, `Truncated`; `Unsupported` for subsampled components or several scans.
 pub fn decode(stream: &[u8]) -> Result<Image> {
     let short = || Error::truncated("the JPEG data end in their headers");
-    let mut tables: [Option<Table>; 4] = [const { None }; 4];
+    let mut tables: [Option<Table>; 8] = [const { None }; 8];
     let (mut frame, mut restart) = (None, 0);
     let mut rest = stream.strip_prefix(b"\xff\xd8").ok_or_else(|| Error::malformed("no JPEG data"))?;
     loop {
@@ -83,106 +74,18 @@ impl Frame {
     }
 }
 
-impl Table {
-    fn parse_all(mut body: &[u8], tables: &mut [Option<Table>; 4]) -> Result<()> {
-        while let Some((&head, after)) = body.split_first() {
-            let short = || Error::truncated("a short Huffman table");
-            let counts: &[u8; 16] = after.first_chunk().ok_or_else(short)?;
-            let total = counts.iter().map(|c| usize::from(*c)).sum::<usize>();
-            let values = after.get(16..16 + total).ok_or_else(short)?;
-            if let Some(slot) = tables.get_mut(usize::from(head)) {
-                *slot = Some(Table::new(counts, values)?);
-            }
-            body = &after[16 + total..];
-        }
-        Ok(())
-    }
-
-    fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self> {
-        let mut table = Table { limit: [0; 17], offset: [0; 17], values: values.to_vec() };
-        let (mut code, mut index) = (0_u32, 0_i32);
-        for (length, count) in (1..=16).zip(counts) {
-            table.offset[length] = index - code as i32;
-            code += u32::from(*count);
-            index += i32::from(*count);
-            if code > 1 << length {
-                return Err(Error::malformed("a Huffman table with too many codes"));
-            }
-            table.limit[length] = code << (16 - length);
-            code <<= 1;
-        }
-        Ok(table)
-    }
+/// One difference (T.81 annexes F.2.2.1 and H.2.2).
+fn difference(bits: &mut Bits<'_>, table: &Table) -> Result<i32> {
+    let difference = match bits.symbol(table)? {
+        16 => 32_768,
+        count @ 0..16 => bits.signed(count),
+        _ => return Err(Error::malformed("damaged lossless JPEG data")),
+    };
+    bits.check()?;
+    Ok(difference)
 }
 
-/// Entropy-coded bits; zeros follow the end, and how many is counted.
-struct Bits<'a> {
-    data: &'a [u8],
-    held: u64,
-    have: u32,
-    invented: u32,
-}
-
-impl Bits<'_> {
-    fn fill(&mut self) {
-        while self.have <= 48 {
-            let byte = match self.data {
-                [0xff, 0, ..] => {
-                    self.data = &self.data[2..];
-                    0xff
-                }
-                [byte, ..] if *byte != 0xff => {
-                    self.data = &self.data[1..];
-                    *byte
-                }
-                _ => {
-                    self.invented += 8;
-                    0
-                }
-            };
-            self.held = self.held << 8 | u64::from(byte);
-            self.have += 8;
-        }
-    }
-
-    fn take(&mut self, count: u32) -> u32 {
-        self.have -= count;
-        (self.held >> self.have) as u32 & ((1 << count) - 1)
-    }
-
-    /// One difference (T.81 annexes F.2.2.1 and H.2.2).
-    fn difference(&mut self, table: &Table) -> Result<i32> {
-        self.fill();
-        let ahead = (self.held >> (self.have - 16)) as u32 & 0xffff;
-        let length = (1..=16).find(|l| ahead < table.limit[*l]);
-        let length = length.ok_or_else(|| Error::malformed("damaged lossless JPEG data"))?;
-        let code = self.take(length as u32);
-        let value = usize::try_from(code as i32 + table.offset[length]).ok().and_then(|i| table.values.get(i));
-        let difference = match value.copied() {
-            Some(0) => 0,
-            Some(16) => 32_768,
-            Some(bits @ 1..16) => {
-                let extra = self.take(u32::from(bits)) as i32;
-                if extra < 1 << (bits - 1) { extra - (1 << bits) + 1 } else { extra }
-            }
-            _ => return Err(Error::malformed("damaged lossless JPEG data")),
-        };
-        if self.invented > self.have {
-            return Err(Error::truncated("the lossless JPEG data end too early"));
-        }
-        Ok(difference)
-    }
-
-    /// Goes on behind the next restart marker.
-    fn restart(&mut self) -> Result<()> {
-        let marker = self.data.windows(2).position(|b| b[0] == 0xff && (0xd0..=0xd7).contains(&b[1]));
-        let marker = marker.ok_or_else(|| Error::truncated("no restart marker in lossless JPEG data"))?;
-        *self = Bits { data: &self.data[marker + 2..], held: 0, have: 0, invented: 0 };
-        Ok(())
-    }
-}
-
-fn scan(frame: &Frame, header: &[u8], tables: &[Option<Table>; 4], restart: usize, data: &[u8]) -> Result<Image> {
+fn scan(frame: &Frame, header: &[u8], tables: &[Option<Table>; 8], restart: usize, data: &[u8]) -> Result<Image> {
     let samples = frame.ids.len();
     let short = || Error::truncated("a short JPEG scan header");
     if header.first().copied().map(usize::from) != Some(samples) {
@@ -196,12 +99,12 @@ fn scan(frame: &Frame, header: &[u8], tables: &[Option<Table>; 4], restart: usiz
     }
     let mut chosen = Vec::with_capacity(samples);
     for (selector, id) in selectors.as_chunks::<2>().0.iter().zip(&frame.ids) {
-        let table = tables.get(usize::from(selector[1] >> 4)).and_then(Option::as_ref);
+        let table = tables[..4].get(usize::from(selector[1] >> 4)).and_then(Option::as_ref);
         let table = table.filter(|_| selector[0] == *id);
         chosen.push(table.ok_or_else(|| Error::malformed("a JPEG scan without its Huffman table"))?);
     }
     let row = frame.width * samples;
-    let mut data = Bits { data, held: 0, have: 0, invented: 0 };
+    let mut data = Bits::new(data);
     let mut out = vec![0_u16; row * frame.height];
     let first = 1 << (frame.precision - shift - 1);
     // Where prediction begins anew: at the beginning, and behind every restart marker.
@@ -234,7 +137,7 @@ fn scan(frame: &Frame, header: &[u8], tables: &[Option<Table>; 4], restart: usiz
                         }
                     }
                 };
-                out[at] = (predicted + data.difference(table)?) as u16;
+                out[at] = (predicted + difference(&mut data, table)?) as u16;
             }
         }
     }

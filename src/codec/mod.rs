@@ -4,12 +4,15 @@
 pub mod bits;
 pub mod deflate;
 pub mod fax;
+pub(crate) mod huffman;
 pub mod jpeg;
 pub mod jpeg2000;
 mod jpeg_bits;
 pub mod jpeg_lossless;
 pub mod jpeg_rows;
+pub mod jpeg_wide;
 pub mod jpegxl;
+pub mod jpegxr;
 pub mod lerc;
 pub mod lzma;
 pub mod lzw;

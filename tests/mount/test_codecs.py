@@ -41,12 +41,15 @@ LOSSLESS = [
     ("lerc", {}, "u1 i2 u2 i4 u4 f4 f8", (1,)),
     ("jpeg2000", {"reversible": True, "level": 0}, "u1 u2 i2", (1, 3)),
     ("jpegxl", {"lossless": True}, "u1 u2", (1, 3, 4)),
+    ("jpegxr", {}, "u1 u2 f2 f4", (1, 3)),
 ]
 LOSSY = [
     ("webp", {"level": 80}, "u1", (3,), 2),
     ("jpeg2000", {"level": 40}, "u1 u2", (1, 3), 1),
     ("jpegxl", {"lossless": False, "distance": 1.0}, "u1", (1, 3), 2),
+    ("jpegxr", {"level": 0.8}, "u1 u2", (1, 3), 0),
     ("lerc", {"level": 0.01}, "f4", (1,), 0),
+    ("jpeg", {"level": 90}, "u1", (1, 3), 4),
 ]
 CASES = [(c, a, d, n, 0) for c, a, ds, ns in LOSSLESS for d in ds.split() for n in ns]
 CASES += [(c, a, d, n, t) for c, a, ds, ns, t in LOSSY for d in ds.split() for n in ns]

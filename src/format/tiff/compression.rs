@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 
 use super::tags::tag;
 use crate::codec::picture::Codec;
-use crate::codec::{deflate, fax, jpeg, jpeg2000, jpegxl, lerc, lzma, lzw, packbits, png, webp, zstd};
+use crate::codec::{deflate, fax, jpeg, jpeg2000, jpegxl, jpegxr, lerc, lzma, lzw, packbits, png, webp, zstd};
 use crate::error::Result;
 
 /// How blocks are compressed. Two are equal if they have the same name.
@@ -54,6 +54,7 @@ const TABLE: &[(&[u64], Compression)] = &[
     (&[32771], picture(&fax::WORD_ROWS)),
     (&[33003], picture(&jpeg2000::YCBCR)),
     (&[33004, 33005, 34712], picture(&jpeg2000::CODEC)),
+    (&[22610, 34934], picture(&jpegxr::CODEC)),
     (&[34887], with_option(&lerc::CODEC, tag::LERC_PARAMETERS)),
     (&[34933], picture(&png::CODEC)),
     (&[50001, 34927], picture(&webp::CODEC)),
@@ -199,7 +200,6 @@ pub fn unread_name(number: u64) -> &'static str {
         9 | 10 => "JBIG",
         32766 => "NeXT RLE",
         32809 => "ThunderScan",
-        22610 | 34934 => "JPEG XR",
         34676 | 34677 => "SGI LogLuv",
         34892 => "lossy DNG JPEG",
         _ => "unknown",

@@ -281,7 +281,7 @@ fn predictor(ifd: &Ifd, compression: Compression, number: Number, bits: u32) -> 
     }
 }
 
-/// Subsampled chroma outside of JPEG is not read: samples of a pixel would not lie together.
+/// Subsampled chroma outside of pictures is not read: samples of a pixel would not lie together.
 fn subsampling(ifd: &Ifd, photometric: u16, compression: Compression, samples: u64) -> Result<(u64, u64)> {
     if photometric != photometric::YCBCR || samples != 3 {
         return Ok((1, 1));
@@ -290,7 +290,7 @@ fn subsampling(ifd: &Ifd, photometric: u16, compression: Compression, samples: u
         Some([x, y]) => (*x, *y),
         _ => (2, 2),
     };
-    if !compression.is_jpeg() && (x, y) != (1, 1) {
+    if compression.codec().is_none() && (x, y) != (1, 1) {
         return Err(Error::unsupported(format!("{} data with chroma subsampling {x} x {y}", compression.name())));
     }
     Ok((x, y))

@@ -296,13 +296,13 @@ impl Page {
         Some((x, y, unit))
     }
 
-    /// Are pixels red, green, blue (with or without more)? JPEG turns YCbCr into that.
+    /// Are pixels red, green, blue (with or without more)? JPEG and its successors turn YCbCr into that.
     pub fn is_rgb(&self) -> bool {
         let layout = &self.layout;
         layout.palette_rgb
             || layout.samples >= 3
                 && (layout.photometric == photometric::RGB
-                    || layout.photometric == photometric::YCBCR && layout.compression.is_jpeg())
+                    || layout.photometric == photometric::YCBCR && layout.compression.codec().is_some())
     }
 
     /// The palette of a palette image.

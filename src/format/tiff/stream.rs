@@ -41,7 +41,7 @@ impl Page {
                 self.stream_rows(&segment, span, raster.row_bytes(), &mut raw, watch)
                     .map_err(|e| e.at(format!("block at row {}, column {}", segment.by, segment.bx)))?;
                 if self.layout.compression.is_jpeg() && self.layout.photometric == photometric::YCBCR {
-                    jpeg::ycbcr_to_rgb(&mut raw);
+                    jpeg::ycbcr_to_rgb(raw.as_mut_slice(), 255);
                 }
                 if out.is_empty() {
                     out = vec![0; self.cost(ty, tx).decoded as usize];

@@ -1,0 +1,217 @@
+//! JPEG XR (ITU-T T.832) in its own container (annex A), with samples of whole bytes.
+//!
+//! The decoder is a translation of the reference one. It trusts its input where it should not, so sizes are checked before it sees
+//! anything and its panics end here; and it opens its input by name only, which a link to a file in memory provides.
+
+use std::fs::{DirBuilder, File};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jpegxr::{BitDepth, ColorFormat, DecodedImage, Decoder};
+
+use super::picture::{Codec, Picture, Wanted};
+use super::raster::Number;
+use crate::error::{Error, Kind, Result};
+
+/// JPEG XR.
+pub const CODEC: Codec = Codec::new("JPEG XR", memory, decode);
+
+/// The stream, the picture, its conversion, and some rows of coefficients.
+fn memory(decoded: u64) -> u64 {
+    decoded.saturating_mul(6).saturating_add(1 << 20)
+}
+
+fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
+    let header = Header::parse(data)?;
+    let (width, height) = (header.container.0 as usize, header.container.1 as usize);
+    wanted.check_size("JPEG XR", width, height)?;
+    if header.container != header.stream {
+        return Err(Error::malformed(format!(
+            "a JPEG XR stream of {} x {} pixels in a container of {width} x {height}",
+            header.stream.0, header.stream.1
+        )));
+    }
+    let image = catch_unwind(AssertUnwindSafe(|| run(data, (header.container.0, header.container.1), wanted)))
+        .unwrap_or_else(|_| Err(Error::malformed("damaged JPEG XR data")))?;
+    let format = image.pixel_format();
+    let (bits, number) = sample(format.bit_depth()).ok_or_else(|| Error::unsupported("JPEG XR with packed samples"))?;
+    let row = width * wanted.samples * bits as usize / 8;
+    let stride = image.stride();
+    let mut pixels = image.into_pixels();
+    if stride < row || pixels.len() < stride * height {
+        return Err(Error::malformed("a JPEG XR picture of an unexpected size"));
+    }
+    if stride > row {
+        pixels = pixels.chunks_exact(stride).flat_map(|line| &line[..row]).copied().collect();
+    }
+    if format.is_bgr_order() && wanted.samples >= 3 {
+        let size = bits as usize / 8;
+        for pixel in pixels.chunks_exact_mut(wanted.samples * size) {
+            let (blue, rest) = pixel.split_at_mut(size);
+            blue.swap_with_slice(&mut rest[size..2 * size]);
+        }
+    }
+    Ok(Picture { width, height, samples: wanted.samples, bits, number, data: pixels })
+}
+
+/// Width and kind of a sample; `None` if several share their bytes.
+fn sample(depth: BitDepth) -> Option<(u32, Number)> {
+    Some(match depth {
+        BitDepth::Eight => (8, Number::Unsigned),
+        BitDepth::Sixteen => (16, Number::Unsigned),
+        BitDepth::ThirtyTwo => (32, Number::Unsigned),
+        BitDepth::SignedSixteen => (16, Number::Signed),
+        BitDepth::SignedThirtyTwo => (32, Number::Signed),
+        BitDepth::HalfFloat => (16, Number::Float),
+        BitDepth::Float => (32, Number::Float),
+        _ => return None,
+    })
+}
+
+/// Runs the decoder, after what it makes of the headers has been compared with ours.
+fn run(data: &[u8], size: (u32, u32), wanted: &Wanted<'_>) -> Result<DecodedImage> {
+    let damaged = |e: jpegxr::Error| Error::malformed(format!("damaged JPEG XR data ({e})"));
+    let mut decoder = open(data)?.map_err(damaged)?;
+    let format = decoder.pixel_format().map_err(damaged)?;
+    let (bits, _) = sample(format.bit_depth()).ok_or_else(|| Error::unsupported("JPEG XR with packed samples"))?;
+    if format.color_format() == ColorFormat::Rgbe {
+        return Err(Error::unsupported("JPEG XR with shared exponents"));
+    }
+    wanted.check_samples("JPEG XR", format.bits_per_pixel() / bits as usize)?;
+    if decoder.dimensions().map_err(damaged)? != size {
+        return Err(Error::malformed("JPEG XR data that contradict themselves about their size"));
+    }
+    decoder.decode().map_err(damaged)
+}
+
+/// Opens `data` under a name that only this process can reach.
+fn open(data: &[u8]) -> Result<jpegxr::Result<Decoder>> {
+    let failed = |e: std::io::Error| Error::new(Kind::Io, format!("no place for a decoder's input ({e})"));
+    let memory = rustix::fs::memfd_create("jpegxr", rustix::fs::MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let mut file = File::from(memory);
+    file.write_all(data).map_err(failed)?;
+    let folder = Folder::new().map_err(failed)?;
+    let name = folder.0.join("input.jxr");
+    symlink(format!("/proc/self/fd/{}", file.as_raw_fd()), &name).map_err(failed)?;
+    Ok(Decoder::open(&name))
+}
+
+/// A folder for a moment, for nobody else.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> std::io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut tries = 0;
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("fuzarr-{}-{number}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Folder(path)),
+                // Left behind by a process of the same number.
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && tries < 1000 => tries += 1,
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Sizes as the container says them (tags 0xBC80, 0xBC81), and the stream inside of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Header {
+    container: (u32, u32),
+    stream: (u32, u32),
+}
+
+impl Header {
+    fn parse(data: &[u8]) -> Result<Self> {
+        let short = || Error::truncated("the JPEG XR data end in their headers");
+        let word = |at: usize| data.get(at..at + 2).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])));
+        let long = |at: usize| data.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        if !data.starts_with(b"II\xbc") {
+            return Err(Error::malformed("no JPEG XR data"));
+        }
+        let directory = long(4).ok_or_else(short)? as usize;
+        let count = word(directory).ok_or_else(short)?;
+        let value = |wanted: usize| {
+            let entry = (0..count).map(|i| directory + 2 + 12 * i).find(|at| word(*at) == Some(wanted))?;
+            match word(entry + 2)? {
+                1 => data.get(entry + 8).map(|b| u32::from(*b)),
+                3 => word(entry + 8).map(|v| v as u32),
+                _ => long(entry + 8),
+            }
+        };
+        let missing = || Error::malformed("a JPEG XR container without its sizes");
+        let container = (value(0xbc80).ok_or_else(missing)?, value(0xbc81).ok_or_else(missing)?);
+        let start = value(0xbcc0).ok_or_else(missing)? as usize;
+        Ok(Header { container, stream: Self::stream(data.get(start..).ok_or_else(short)?)? })
+    }
+
+    /// The image header of the stream (8.3): sides less one, of 16 or 32 bits.
+    fn stream(data: &[u8]) -> Result<(u32, u32)> {
+        let data =
+            data.strip_prefix(b"WMPHOTO\0").ok_or_else(|| Error::malformed("no JPEG XR stream in its container"))?;
+        let size = if data.get(2).is_some_and(|flags| flags & 0x80 != 0) { 2 } else { 4 };
+        let side = |i: usize| {
+            let bytes = data.get(4 + i * size..4 + (i + 1) * size)?;
+            bytes.iter().fold(0_u32, |n, b| n << 8 | u32::from(*b)).checked_add(1)
+        };
+        side(0).zip(side(1)).ok_or_else(|| Error::truncated("the JPEG XR data end in their headers"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::picture::Color;
+
+    /// A container of two tags for the size and one for the stream's place, and a stream of 61 x 50 pixels.
+    fn container(width: u32) -> Vec<u8> {
+        let mut data = b"II\xbc\x01\x08\0\0\0\x03\0".to_vec();
+        for (tag, value) in [(0xbc80_u16, width), (0xbc81, 50), (0xbcc0, 50)] {
+            data.extend(tag.to_le_bytes());
+            data.extend([4, 0, 1, 0, 0, 0]);
+            data.extend(value.to_le_bytes());
+        }
+        data.resize(50, 0);
+        data.extend(b"WMPHOTO\0\x11\x01\xc0\x01\0\x3c\0\x31");
+        data
+    }
+
+    fn wanted() -> Wanted<'static> {
+        let (color, number) = (Color::Stored, Number::Unsigned);
+        let (width, height, columns, rows, samples, bits) = (64, 64, 64, 64, 1, 8);
+        Wanted { width, height, columns, rows, samples, bits, number, color, tables: None, option: 0, reduce: 0 }
+    }
+
+    #[test]
+    fn sizes_are_read_from_both_headers() {
+        let header = Header::parse(&container(61)).unwrap();
+        assert_eq!(header, Header { container: (61, 50), stream: (61, 50) });
+        for end in 0..66 {
+            assert!(Header::parse(&container(61)[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_is_refused_before_decoding() {
+        for (width, text) in
+            [(65, "65 x 50 pixels where 64 x 64 belong"), (60, "61 x 50 pixels in a container of 60 x 50")]
+        {
+            let error = (CODEC.decode)(&container(width), &wanted()).unwrap_err();
+            assert!(error.reason().contains(text), "{error}");
+        }
+        assert!((CODEC.decode)(&container(61), &wanted()).is_err());
+        assert!((CODEC.decode)(b"no picture", &wanted()).is_err());
+    }
+}
