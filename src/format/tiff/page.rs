@@ -288,6 +288,20 @@ impl Page {
         Some(String::from_utf8_lossy(&text).trim().to_owned()).filter(|t| !t.is_empty())
     }
 
+    /// What the pixels' order means, if it is not row by row from the top left (Orientation, TIFF 6.0 page 36).
+    pub fn orientation(&self) -> Option<&'static str> {
+        match self.ifd.u64(tag::ORIENTATION).ok().flatten()? {
+            2 => Some("2 (mirrored left to right)"),
+            3 => Some("3 (rotated by 180 degrees)"),
+            4 => Some("4 (mirrored top to bottom)"),
+            5 => Some("5 (rows and columns exchanged)"),
+            6 => Some("6 (to be rotated by 90 degrees clockwise)"),
+            7 => Some("7 (rows and columns exchanged, both backwards)"),
+            8 => Some("8 (to be rotated by 90 degrees counterclockwise)"),
+            _ => None,
+        }
+    }
+
     /// XResolution, YResolution and ResolutionUnit (1 none, 2 inch, 3 centimetre), in pixels a unit.
     pub fn resolution(&self) -> Option<(f64, f64, u64)> {
         let x = self.ifd.f64(tag::X_RESOLUTION).ok().flatten()?;

@@ -47,6 +47,12 @@ pub(super) fn series(page: &Page, sizes: (u64, u64, u64), warnings: &mut Vec<Str
     let shape = Shape { t, c, z, y: layout.height, x: layout.width };
     let palette = layout.photometric == photometric::PALETTE && !layout.palette_rgb;
     let colormap = if palette { page.colormap().or_else(|e| tolerate(e, "ColorMap", warnings))? } else { None };
+    if let Some(orientation) = page.orientation() {
+        warn(
+            warnings,
+            format!("Orientation {orientation} is not applied: pixels are shown in the order they are stored in"),
+        );
+    }
     let whole = 8 * layout.dtype.size() as u32;
     Ok(Series {
         name: String::new(),
