@@ -105,9 +105,9 @@ def test_philips(tmp_path, mount):
     assert ome(root).find(f"{OME}Image/{OME}AcquisitionDate").text == "2013-04-02T11:12:13"
 
 
-@pytest.mark.parametrize("overlap", [(8, 10), (0, 0), (21, 1)], ids=str)
-def test_ventana(tmp_path, mount, overlap):
-    want = slides.ventana(tmp_path / "v.bif", overlap)
+@pytest.mark.parametrize("overlap,own", [((8, 10), False), ((8, 10), True), ((0, 0), False), ((21, 1), False)], ids=str)
+def test_ventana(tmp_path, mount, overlap, own):
+    want = slides.ventana(tmp_path / "v.bif", overlap, own=own)
     root = mount(tmp_path).join("v.ome.zarr")
     assert np.array_equal(rgb(root), want["levels"][0])
     check_associated(root, want, ["thumbnail", "macro"])
@@ -115,8 +115,8 @@ def test_ventana(tmp_path, mount, overlap):
     small = rgb(root, 1)
     height, width = want["levels"][0].shape[:2]
     assert small.shape == (-(-height // 2), -(-width // 2), 3)
-    # The first frame of the second area begins at (0, 600) of the slide; in the page it is the first of row 3.
-    assert np.array_equal(small[:50, 300:350], want["small"][192:242, :50])
+    # The first frame of the second area begins at (0, 640) of the slide; in the page it is the first of row 3.
+    assert np.array_equal(small[:50, 320:370], want["small"][192:242, :50])
     doc = ome(root)
     assert doc.find(f"{OME}Instrument/{OME}Objective").get("NominalMagnification") == "40"
 

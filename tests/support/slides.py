@@ -157,14 +157,21 @@ def frames(image, tile, step_y, step_x, rows, columns):
     return out
 
 
-def ventana(path, overlap=(8, 10), rows=3, columns=4, tile=128):
-    """Two areas, the second to the upper right; frames overlap by `overlap` rows and columns."""
+def ventana(path, overlap=(8, 10), rows=3, columns=4, tile=128, own=False):
+    """Two areas, the second to the upper right; frames overlap by `overlap` rows and columns. With `own`, each frame is a picture
+    of its own, and the one to the lower right is on top."""
     step_y, step_x = tile - overlap[0], tile - overlap[1]
     height, width = (rows - 1) * step_y + tile, (columns - 1) * step_x + tile
     areas = [picture(height, width, 1), picture(height, width, 2)]
     page = np.zeros((2 * rows * tile, columns * tile, 3), np.uint8)
     for a, image in enumerate(areas):
         page[a * rows * tile:(a + 1) * rows * tile] = frames(image, tile, step_y, step_x, rows, columns)
+    if own:
+        page = picture(*page.shape[:2], 3)
+        for a, image in enumerate(areas):
+            for r, c in np.ndindex(rows, columns):
+                image[r * step_y:r * step_y + tile, c * step_x:c * step_x + tile] = \
+                    page[(a * rows + r) * tile:(a * rows + r + 1) * tile, c * tile:(c + 1) * tile]
     small = np.stack([mean2x2(page[..., s]) for s in range(3)], -1)
     infos, origins = "", ""
     for a in range(2):
@@ -181,7 +188,7 @@ def ventana(path, overlap=(8, 10), rows=3, columns=4, tile=128):
         joints += '<TileJointInfo FlagJoined="0" Confidence="0" Tile1="1" Tile2="2" Direction="RIGHT" OverlapX="90" OverlapY="0"/>'
         # Positions count from the lower left of the slide.
         infos += (f'<ImageInfo AOIScanned="1" AOIIndex="{a}" Width="{tile}" Height="{tile}" NumRows="{rows}" NumCols="{columns}" '
-                  f'Pos-X="{1000 + 600 * a}" Pos-Y="{100 + 500 * a}">{joints}</ImageInfo>')
+                  f'Pos-X="{40 + 600 * a}" Pos-Y="{100 + 500 * a}">{joints}</ImageInfo>')
         origins += f'<AOI{a} OriginX="0" OriginY="{a * rows * tile}"/>'
     xml = (f'<?xml version="1.0"?><EncodeInfo Ver="2"><SlideInfo><iScan Magnification="40" ScanRes="0.25"/></SlideInfo><SlideStitchInfo>'
            f"{infos}</SlideStitchInfo><AoiOrigin>{origins}</AoiOrigin></EncodeInfo>").encode()
@@ -191,9 +198,9 @@ def ventana(path, overlap=(8, 10), rows=3, columns=4, tile=128):
         stripped(macro, "Label_Image", extratags=[(700, 1, len(scan), scan, True)]), stripped(thumbnail, "Thumbnail"),
         tiled(page, tile, "level=0 mag=40 quality=90", extratags=[(700, 1, len(xml), xml, True)], software="ScanOutputManager 1.1"),
         tiled(small, tile, "level=1 mag=20 quality=90")])
-    whole = np.zeros((height + 500, width + 600, 3), np.uint8)
-    whole[500:, :width] = areas[0]
-    whole[:height, 600:] = areas[1]
+    whole = np.zeros((height + 500, 40 + width + 600, 3), np.uint8)
+    whole[500:, 40:40 + width] = areas[0]
+    whole[:height, 640:] = areas[1]
     return {"levels": [whole], "macro": macro, "thumbnail": thumbnail, "step": (step_y, step_x), "small": small}
 
 

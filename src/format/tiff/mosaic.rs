@@ -95,7 +95,7 @@ impl Mosaic {
     }
 
     /// The unit at (`ty`, `tx`) of the level that `shape` stands for, put together from the tiles of `page`. Where frames
-    /// overlap, that to the upper left is seen; where there is none, the unit is zero, or absent if there is none at all.
+    /// overlap, that to the lower right is seen; where there is none, the unit is zero, or absent if there is none at all.
     ///
     /// # Errors
     /// Any kind.
@@ -117,7 +117,7 @@ impl Mosaic {
             out: vec![0; usize::try_from(decoded).unwrap_or(usize::MAX)],
             painted: false,
         };
-        for area in self.areas.iter().rev() {
+        for area in &self.areas {
             self.paint(area, page, sample, &mut unit, watch)?;
         }
         Ok(if unit.painted { Stored::Decoded(unit.out) } else { Stored::Absent })
@@ -135,15 +135,15 @@ impl Mosaic {
         };
         let source_columns = stored(&self.across, area.column, &columns, page.layout.width);
         let source_rows = stored(&self.down, area.row, &rows, page.layout.height);
-        for ty in (source_rows.start / y..source_rows.end.div_ceil(y)).rev() {
-            for tx in (source_columns.start / x..source_columns.end.div_ceil(x)).rev() {
+        for ty in source_rows.start / y..source_rows.end.div_ceil(y) {
+            for tx in source_columns.start / x..source_columns.end.div_ceil(x) {
                 let (tile_rows, tile_columns) = page.unit_size(ty, tx);
                 let tile = (ty * y..ty * y + tile_rows, tx * x..tx * x + tile_columns);
                 let mut samples: Option<Vec<u8>> = None;
-                for row in rows.clone().rev() {
+                for row in rows.clone() {
                     let from = meet(&self.down.stored(area.row + row), &tile.0);
                     let Some(to) = self.down.placed(area.y, row, area.row + row, &from, &unit.rows) else { continue };
-                    for column in columns.clone().rev() {
+                    for column in columns.clone() {
                         let from = meet(&self.across.stored(area.column + column), &tile.1);
                         let placed = self.across.placed(area.x, column, area.column + column, &from, &unit.columns);
                         let Some(across) = placed else { continue };

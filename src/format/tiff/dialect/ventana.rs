@@ -201,14 +201,13 @@ impl Stitching {
         Ok(stitching)
     }
 
-    /// Turns positions that count from the lower left into such that count from the upper left of what was scanned.
+    /// Turns heights that count from below into such that count from the top of what was scanned. Columns count from the left
+    /// edge of the slide, as other readers of this format have it.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn place(&mut self, areas: Vec<(Area, f64)>) {
         let height = |a: &Area| (a.rows - 1) as f64 * self.advance.1 + self.frame.1 as f64;
         let top = areas.iter().map(|(a, bottom)| bottom + height(a)).fold(f64::MIN, f64::max);
-        let left = areas.iter().map(|(a, _)| a.x).min().unwrap_or(0);
         let placed = areas.iter().map(|(a, bottom)| Area {
-            x: a.x - left,
             y: (top - bottom - height(a)).round().max(0.0) as u64,
             ..*a
         });
@@ -268,12 +267,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_count_from_the_upper_left() {
+    fn heights_count_from_the_top() {
         let area = |x| Area { x, y: 0, column: 0, row: 0, columns: 2, rows: 3 };
         let mut stitching = Stitching { areas: vec![], frame: (100, 100), advance: (90.0, 90.0), page: (400, 600) };
         stitching.place(vec![(area(500), 0.0), (area(700), 1000.0)]);
         let at: Vec<_> = stitching.areas.iter().map(|a| (a.x, a.y)).collect();
-        assert_eq!(at, [(0, 1000), (200, 0)]);
+        assert_eq!(at, [(500, 1000), (700, 0)]);
     }
 
     #[test]
