@@ -150,13 +150,6 @@ def test_imagej_beyond_4_gib(tmp_path, mount):
         assert np.array_equal(data[0, 0, z, 1000:1100, 3000:], plane[1000:1100, 3000:]), z
 
 
-def check_run(root, positions):
-    scale, units, channels = about(root)
-    assert scale[2:] == [2, 0.5, 0.5] and units == ["second", None] + ["micrometer"] * 3
-    assert ome(root).find(f"{OME}Image/{OME}AcquisitionDate").text == "2020-01-02T03:04:05"
-    return channels
-
-
 def test_micromanager_stack(tmp_path, mount):
     want = dialects.mmstack(tmp_path)
     m = mount(tmp_path)
@@ -165,7 +158,10 @@ def test_micromanager_stack(tmp_path, mount):
         for position in range(2):
             data = stored(os.path.join(root, str(position)))[...]
             assert np.array_equal(data, want[position]), (name, position)
-        assert about(os.path.join(root, "0"))[2] == [("DAPI", "0000FF"), ("FITC", "00FF00")]
+        scale, units, channels = about(os.path.join(root, "0"))
+        assert scale == [1, 1, 2, 0.5, 0.5] and units[2:] == ["micrometer"] * 3
+        assert channels == [("DAPI", "0000FF"), ("FITC", "00FF00")]
+        assert ome(root).find(f"{OME}Image/{OME}AcquisitionDate").text == "2020-01-02T03:04:05"
         assert [i.get("Name") for i in ome(root).findall(f"{OME}Image")] == ["run position 0", "run position 1"]
 
 
@@ -198,6 +194,7 @@ def test_separate_files(tmp_path, mount, version):
             assert np.array_equal(data[place], plane), place
         scale, _, channels = about(root)
         assert scale == [1, 1, 2, 0.5, 0.5] and channels == [("DAPI", "0000FF"), ("FITC", "00FF00")]
+        assert os.getxattr(root, "user.fuzarr.dataset") == b"Pos0/metadata.txt", "one name for the whole set"
 
 
 def test_a_missing_file_of_a_set_is_an_error_and_no_black_plane(tmp_path, mount):
