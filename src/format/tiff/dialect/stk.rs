@@ -239,7 +239,7 @@ fn channels(wavelengths: &[f64], planes: u64) -> (u64, bool) {
         }
     }
     let count = seen.len();
-    if count < 2 || wavelengths.len() as u64 != planes || wavelengths.len() % count != 0 {
+    if count < 2 || wavelengths.len() as u64 != planes || !wavelengths.len().is_multiple_of(count) {
         return (1, true);
     }
     let each = wavelengths.len() / count;

@@ -168,9 +168,8 @@ fn wrapped(index: &Arc<Indexed>, opening: &Opening<'_>, planes: &[u64], stack: &
 }
 
 fn describe(one: &mut Series, info: &Info, page: &Page) {
-    let [x, y, z] = info.voxel.map(|m| m.and_then(|m| Quantity::checked(m * 1e6, None)));
-    let length = |q: Option<Quantity>| q.map(|q| Quantity::micrometer(q.value));
-    one.physical = Physical { x: length(x), y: length(y), z: length(z), t: info.interval.map(Quantity::second) };
+    let [x, y, z] = info.voxel.map(|m| m.map(|m| Quantity::micrometer(micrometers(m))));
+    one.physical = Physical { x, y, z, t: info.interval.map(Quantity::second) };
     one.description.clone_from(&info.description);
     one.objective.clone_from(&info.objective);
     one.acquired = info.start.and_then(dates::from_ole);
@@ -179,5 +178,21 @@ fn describe(one: &mut Series, info: &Info, page: &Page) {
         one.rgb = false;
         let described = |i: usize| info.channels.get(i).cloned().unwrap_or_default();
         one.channels = (0..one.channels.len()).map(described).collect();
+    }
+}
+
+/// Metres in micrometres, to twelve digits: 2e-7 is 0.2, and not the nearest double below it.
+fn micrometers(metres: f64) -> f64 {
+    format!("{:.11e}", metres * 1e6).parse().unwrap_or(metres * 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::micrometers;
+
+    #[test]
+    fn lengths_are_tidy() {
+        assert_eq!(micrometers(2e-7), 0.2);
+        assert_eq!(micrometers(1.234_567_890_123e-7), 0.123_456_789_012);
     }
 }
