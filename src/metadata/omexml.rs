@@ -9,7 +9,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::plates::plate;
-use super::rois::{references, regions};
+use super::rois::{references, regions, written};
 use crate::model::plate::{Plate, spots};
 use crate::model::{Channel, Dtype, Quantity, Rois, Series};
 use crate::pyramid::OpenImage;
@@ -38,6 +38,7 @@ pub(super) fn document(all: &[Series], plates: &[Plate], rois: Option<&Rois>, na
     root.push_attribute(("Creator", concat!("fuzarr ", env!("CARGO_PKG_VERSION"))));
     out.write_event(Event::Start(root))?;
     let mut notes: Vec<Note> = Vec::new();
+    let shapes = rois.map_or_else(Vec::new, written);
     // The schema wants plates before instruments and images.
     let images = numbers.iter().zip(0..).map(|(series, image)| (*series, image)).collect();
     for (number, p) in plates.iter().enumerate() {
@@ -47,12 +48,12 @@ pub(super) fn document(all: &[Series], plates: &[Plate], rois: Option<&Rois>, na
         instrument(&mut out, index, series)?;
     }
     for ((index, series), number) in series.iter().enumerate().zip(&numbers) {
-        let own = rois.map(|rois| (rois, *number));
+        let own = rois.map(|rois| (rois, &shapes[..], *number));
         image(&mut out, index, series, own, name, &mut notes)?;
     }
     annotations(&mut out, &notes)?;
     if let Some(rois) = rois {
-        regions(&mut out, rois, all)?;
+        regions(&mut out, rois, &shapes, all)?;
     }
     out.write_event(Event::End(BytesEnd::new("OME")))?;
     Ok(out.into_inner())
@@ -93,7 +94,7 @@ fn image(
     out: &mut Out,
     index: usize,
     series: &Series,
-    rois: Option<(&Rois, u32)>,
+    rois: Option<(&Rois, &[bool], u32)>,
     name: &str,
     notes: &mut Vec<Note>,
 ) -> io::Result<()> {
@@ -116,8 +117,8 @@ fn image(
         }
     }
     pixels(out, index, series)?;
-    if let Some((rois, number)) = rois {
-        references(out, rois, number)?;
+    if let Some((rois, shapes, number)) = rois {
+        references(out, rois, shapes, number)?;
     }
     for note in [stored_type(series), large_size(series)].into_iter().flatten() {
         let id = notes.iter().position(|n| *n == note).unwrap_or_else(|| {

@@ -6,16 +6,16 @@ use std::io;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 
 use super::omexml::{Out, attribute};
-use crate::model::{Affine, Figure, Mask, Rgba, Roi, RoiShape, Rois, Series};
+use crate::model::{Affine, Figure, Mask, Rgba, RoiShape, Rois, Series};
 
-/// The schema wants at least one shape.
-fn is_written(roi: &Roi) -> bool {
-    roi.shapes.iter().any(|s| s.figure.name().is_some())
+/// Which regions are written: the schema wants at least one shape.
+pub(super) fn written(rois: &Rois) -> Vec<bool> {
+    rois.all.iter().map(|roi| roi.shapes.iter().any(|s| s.figure.name().is_some())).collect()
 }
 
 /// `ROIRef`s of one series.
-pub(super) fn references(out: &mut Out, rois: &Rois, series: u32) -> io::Result<()> {
-    for (index, _) in rois.of(series).filter(|(_, roi)| is_written(roi)) {
+pub(super) fn references(out: &mut Out, rois: &Rois, written: &[bool], series: u32) -> io::Result<()> {
+    for (index, _) in rois.of(series).filter(|(index, _)| written.get(*index as usize) == Some(&true)) {
         let mut element = BytesStart::new("ROIRef");
         element.push_attribute(("ID", format!("ROI:{index}").as_str()));
         out.write_event(Event::Empty(element))?;
@@ -24,7 +24,7 @@ pub(super) fn references(out: &mut Out, rois: &Rois, series: u32) -> io::Result<
 }
 
 /// All regions.
-pub(super) fn regions(out: &mut Out, rois: &Rois, series: &[Series]) -> io::Result<()> {
+pub(super) fn regions(out: &mut Out, rois: &Rois, written: &[bool], series: &[Series]) -> io::Result<()> {
     // Here every sample of an RGB pixel is a channel, and shapes count channels before they are split.
     let mut split = vec![false; rois.all.len()];
     for (number, _) in (0u32..).zip(series).filter(|(_, s)| s.samples > 1) {
@@ -34,7 +34,8 @@ pub(super) fn regions(out: &mut Out, rois: &Rois, series: &[Series]) -> io::Resu
             }
         }
     }
-    for (index, (roi, split)) in rois.all.iter().zip(split).enumerate().filter(|(_, (roi, _))| is_written(roi)) {
+    for (index, (roi, split)) in rois.all.iter().zip(split).enumerate().filter(|(i, _)| written.get(*i) == Some(&true))
+    {
         let mut element = BytesStart::new("ROI");
         element.push_attribute(("ID", format!("ROI:{index}").as_str()));
         if let Some(name) = &roi.name {

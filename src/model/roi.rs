@@ -13,7 +13,7 @@ pub struct Rois {
 
 impl Rois {
     /// The regions of a series: index in the document, region.
-    pub fn of(&self, series: u32) -> impl Iterator<Item = (u32, &Roi)> {
+    pub fn of(&self, series: u32) -> impl DoubleEndedIterator<Item = (u32, &Roi)> {
         let of = self.of_series.get(series as usize).map_or(&[][..], Vec::as_slice);
         of.iter().filter_map(|index| Some((*index, self.all.get(*index as usize)?)))
     }

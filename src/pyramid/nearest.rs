@@ -30,7 +30,7 @@ pub struct Nearest {
 }
 
 /// floor(i * from / to), exact.
-fn source(i: u64, from: u64, to: u64) -> u64 {
+pub(super) fn source(i: u64, from: u64, to: u64) -> u64 {
     u64::try_from(u128::from(i) * u128::from(from) / u128::from(to)).unwrap_or(u64::MAX)
 }
 

@@ -5,6 +5,7 @@
 use crate::error::Result;
 use crate::io::Watch;
 use crate::model::Dtype;
+use crate::pyramid::nearest::source;
 
 /// The pixels of level 0 that the pixels of a part show, along one side.
 #[derive(Debug, Clone)]
@@ -17,18 +18,12 @@ pub(super) struct Side {
 impl Side {
     /// Pixels `first..first + count` of a level of `size` pixels over a level 0 of `full`.
     pub fn new(first: u64, count: u64, size: u64, full: u64) -> Self {
-        // Pixel i shows floor(i * full / size).
-        let source = |i: u64| u64::try_from(u128::from(i) * u128::from(full) / u128::from(size.max(1))).unwrap_or(0);
-        Side { pixels: (first..first + count).map(source).collect(), gapless: full == size }
+        let pixels = (first..first.saturating_add(count)).map(|i| source(i, full, size.max(1)));
+        Side { pixels: pixels.collect(), gapless: full == size }
     }
 
     pub fn len(&self) -> usize {
         self.pixels.len()
-    }
-
-    /// First and last pixel, if there is any.
-    pub fn ends(&self) -> Option<(u64, u64)> {
-        Some((*self.pixels.first()?, *self.pixels.last()?))
     }
 
     /// The centre of a pixel.

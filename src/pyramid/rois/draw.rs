@@ -6,31 +6,66 @@
 //! pixel that holds it, a line those of Bresenham's line between the pixels that hold its ends. A shape with a transform is
 //! transformed first. Captions cover nothing.
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, Side};
 use crate::error::Result;
 use crate::model::{Affine, Figure, Mask, RoiShape};
 
-/// Rows and columns that may be covered, in coordinates of level 0: top, bottom, left, right. `None`: nothing is.
-pub(super) fn extent(shape: &RoiShape) -> Option<[f64; 4]> {
-    let moved = |p: [f64; 2]| shape.transform.as_ref().map_or(p, |t| t.apply(p));
-    let around = |points: &mut dyn Iterator<Item = [f64; 2]>| {
-        points.map(moved).fold(None, |found: Option<[f64; 4]>, [x, y]| match found {
-            None => Some([y, y, x, x]),
-            Some([top, bottom, left, right]) => Some([top.min(y), bottom.max(y), left.min(x), right.max(x)]),
+/// A part of level 0, in its coordinates, edges included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Extent {
+    pub top: f64,
+    pub bottom: f64,
+    pub left: f64,
+    pub right: f64,
+}
+
+impl Extent {
+    fn around(points: impl Iterator<Item = [f64; 2]>) -> Option<Self> {
+        points.map(|[x, y]| Extent { top: y, bottom: y, left: x, right: x }).reduce(Extent::with)
+    }
+
+    /// Both, and what lies between.
+    pub fn with(self, other: Extent) -> Extent {
+        Extent {
+            top: self.top.min(other.top),
+            bottom: self.bottom.max(other.bottom),
+            left: self.left.min(other.left),
+            right: self.right.max(other.right),
+        }
+    }
+
+    /// The pixels of two sides, with one more around them: points and lines cover pixels whose centre is elsewhere.
+    pub fn of(rows: &Side, columns: &Side) -> Option<Self> {
+        let (last_row, last_column) = (rows.len().checked_sub(1)?, columns.len().checked_sub(1)?);
+        Some(Extent {
+            top: rows.centre(0) - 1.5,
+            bottom: rows.centre(last_row) + 1.5,
+            left: columns.centre(0) - 1.5,
+            right: columns.centre(last_column) + 1.5,
         })
+    }
+
+    /// Do they touch?
+    pub fn meets(self, other: Extent) -> bool {
+        self.top <= other.bottom && other.top <= self.bottom && self.left <= other.right && other.left <= self.right
+    }
+}
+
+/// What a shape may cover; `None`: nothing.
+pub(super) fn extent(shape: &RoiShape) -> Option<Extent> {
+    let moved = |p: [f64; 2]| shape.transform.as_ref().map_or(p, |t| t.apply(p));
+    let corners = |x: f64, y: f64, w: f64, h: f64| {
+        Extent::around([[x, y], [x + w, y], [x, y + h], [x + w, y + h]].into_iter().map(moved))
     };
-    let corners = |x: f64, y: f64, w: f64, h: f64| [[x, y], [x + w, y], [x, y + h], [x + w, y + h]].into_iter();
     match &shape.figure {
         Figure::Rectangle { width, height, .. } if !(*width > 0.0 && *height > 0.0) => None,
         Figure::Ellipse { radius_x, radius_y, .. } if !(*radius_x > 0.0 && *radius_y > 0.0) => None,
-        Figure::Rectangle { x, y, width, height } => around(&mut corners(*x, *y, *width, *height)),
-        Figure::Ellipse { x, y, radius_x: rx, radius_y: ry } => {
-            around(&mut corners(x - rx, y - ry, 2.0 * rx, 2.0 * ry))
-        }
-        Figure::Mask(m) => around(&mut corners(m.x, m.y, m.width, m.height)),
-        Figure::Point { x, y } => around(&mut std::iter::once([*x, *y])),
-        Figure::Line { x1, y1, x2, y2 } => around(&mut [[*x1, *y1], [*x2, *y2]].into_iter()),
-        Figure::Polyline(points) | Figure::Polygon(points) => around(&mut points.iter().copied()),
+        Figure::Rectangle { x, y, width, height } => corners(*x, *y, *width, *height),
+        Figure::Ellipse { x, y, radius_x: rx, radius_y: ry } => corners(x - rx, y - ry, 2.0 * rx, 2.0 * ry),
+        Figure::Mask(m) => corners(m.x, m.y, m.width, m.height),
+        Figure::Point { x, y } => corners(*x, *y, 0.0, 0.0),
+        Figure::Line { x1, y1, x2, y2 } => Extent::around([[*x1, *y1], [*x2, *y2]].into_iter().map(moved)),
+        Figure::Polyline(points) | Figure::Polygon(points) => Extent::around(points.iter().map(|p| moved(*p))),
         Figure::Label { .. } | Figure::Unreadable(_) => None,
     }
 }
@@ -85,14 +120,14 @@ fn polygon(
     canvas: &mut Canvas<'_>,
 ) -> Result<()> {
     let Some(mut from) = points.last().map(|p| moved(*p)) else { return Ok(()) };
-    let mut touched = usize::MAX..0;
+    let (mut first, mut last) = (usize::MAX, 0);
     for to in points.iter().map(|p| moved(*p)) {
         // Always downwards, so that an edge shared by two polygons is the same in both.
         let ([x, y], [to_x, to_y]) = if from[1] <= to[1] { (from, to) } else { (to, from) };
         let rows = canvas.rows.from(y)..canvas.rows.from(to_y);
         canvas.pace.step(1 + rows.len() as u64)?;
         if !rows.is_empty() {
-            touched = touched.start.min(rows.start)..touched.end.max(rows.end);
+            (first, last) = (first.min(rows.start), last.max(rows.end));
         }
         for row in rows {
             if !canvas.is_row_full(row) {
@@ -102,7 +137,7 @@ fn polygon(
         }
         from = to;
     }
-    for row in touched {
+    for row in first..last {
         if !canvas.is_row_full(row) {
             canvas.fill_crossed(row, value)?;
         }
@@ -111,7 +146,7 @@ fn polygon(
 }
 
 fn ellipse(centre: [f64; 2], radii: [f64; 2], shape: &RoiShape, value: u32, canvas: &mut Canvas<'_>) -> Result<()> {
-    let Some([top, bottom, ..]) = extent(shape) else { return Ok(()) };
+    let Some(Extent { top, bottom, .. }) = extent(shape) else { return Ok(()) };
     let back = match shape.transform.as_deref() {
         None => Affine([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
         Some(t) => match t.inverse() {
@@ -191,7 +226,7 @@ fn line(from: [f64; 2], to: [f64; 2], value: u32, canvas: &mut Canvas<'_>) -> Re
 }
 
 fn bitmap(mask: &Mask, shape: &RoiShape, value: u32, canvas: &mut Canvas<'_>) -> Result<()> {
-    let Some([top, bottom, left, right]) = extent(shape) else { return Ok(()) };
+    let Some(Extent { top, bottom, left, right }) = extent(shape) else { return Ok(()) };
     let back = match shape.transform.as_deref().map(Affine::inverse) {
         None => None,
         Some(Some(back)) => Some(back),

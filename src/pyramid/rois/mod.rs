@@ -13,37 +13,62 @@ mod draw;
 mod tests;
 
 use canvas::{Canvas, Side};
+use draw::Extent;
 
 use super::Pyramid;
+use super::nearest::source;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ImageSource, Member, Stored, UnitCost};
 use crate::io::Watch;
 use crate::model::plate::Plate;
-use crate::model::{Channel, Dtype, Figure, Level, Reduction, RoiShape, Rois, Role, Series, Shape, TileId, TileSize};
+use crate::model::{
+    Channel, Dtype, Figure, Level, Reduction, Roi, RoiShape, Rois, Role, Series, Shape, TileId, TileSize,
+};
 use crate::sync::Arc;
 use std::path::Path;
 
 /// The source, with a label image behind its own series for each of them that has regions.
 pub fn with_labels(inner: Arc<dyn ImageSource>) -> Arc<dyn ImageSource> {
     let Some(rois) = inner.rois() else { return inner };
+    let outlines: Vec<Outline> = rois.all.iter().map(Outline::new).collect();
     let mut series = inner.series().to_vec();
     let mut labels = Vec::new();
     for (image, number) in inner.series().iter().zip(0u32..) {
         if image.role == Role::Image && rois.of(number).next().is_some() {
-            let label = Labels::new(rois, number, image);
+            let label = Labels::new(rois, &outlines, number, image);
             series.push(label.series(image));
             labels.push(label);
         }
     }
-    if labels.is_empty() { inner } else { Arc::new(Labelled { inner, series, labels }) }
+    if labels.is_empty() { inner } else { Arc::new(Labelled { inner, series, outlines, labels }) }
 }
 
-/// A shape that touches the image: where it is found, and which part of level 0 it may cover.
-struct Item {
-    roi: u32,
-    shape: u32,
-    rows: (u64, u64),
-    columns: (u64, u64),
+/// What is asked of a region again and again. Found once for each, because many images may show the same one.
+struct Outline {
+    /// Where it lies.
+    extent: Option<Extent>,
+    /// Where each of its shapes does.
+    shapes: Box<[Option<Extent>]>,
+    /// Some shape is meant for a certain channel.
+    by_channel: bool,
+    /// Some shape cannot be drawn.
+    unreadable: bool,
+}
+
+impl Outline {
+    fn new(roi: &Roi) -> Self {
+        let shapes: Box<[Option<Extent>]> = roi.shapes.iter().map(draw::extent).collect();
+        Outline {
+            extent: shapes.iter().flatten().copied().reduce(Extent::with),
+            shapes,
+            by_channel: roi.shapes.iter().any(|s| s.c != RoiShape::ANY),
+            unreadable: roi.shapes.iter().any(|s| matches!(s.figure, Figure::Unreadable(_))),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Outline>() + size_of_val(&self.shapes[..])
+    }
 }
 
 /// The label image of one series.
@@ -56,47 +81,26 @@ struct Labels {
     dtype: Dtype,
     /// Channels of the series that are one channel as the source counts them.
     samples: u64,
-    /// In the order of the document.
-    items: Vec<Item>,
-    /// Shapes that cannot be drawn.
-    unreadable: Vec<(u32, u32)>,
 }
 
 impl Labels {
-    fn new(rois: &Rois, of: u32, image: &Series) -> Self {
-        let full = image.shape();
-        let (mut items, mut unreadable, mut by_channel, mut largest) = (Vec::new(), Vec::new(), false, 0);
-        for (roi, region) in rois.of(of) {
-            largest = largest.max(roi);
-            for (shape, number) in region.shapes.iter().zip(0u32..) {
-                by_channel |= shape.c != RoiShape::ANY;
-                if matches!(shape.figure, Figure::Unreadable(_)) {
-                    unreadable.push((roi, number));
-                } else if let Some([top, bottom, left, right]) = draw::extent(shape)
-                    && let (Some(rows), Some(columns)) = (clipped(top, bottom, full.y), clipped(left, right, full.x))
-                {
-                    items.push(Item { roi, shape: number, rows, columns });
-                }
-            }
-        }
-        items.shrink_to_fit();
+    fn new(rois: &Rois, outlines: &[Outline], of: u32, image: &Series) -> Self {
+        let own = || rois.of(of).filter_map(|(index, _)| Some((index, outlines.get(index as usize)?)));
         let pyramid = Pyramid::new(image, None);
         let unit = TileSize { y: pyramid.chunk.0, x: pyramid.chunk.1 };
-        let channels = |c: u64| if by_channel { c } else { 1 };
-        let shaped = |s: Shape| Shape { c: channels(s.c), ..s };
+        let by_channel = own().any(|(_, outline)| outline.by_channel);
+        let shaped = |s: Shape| if by_channel { s } else { Shape { c: 1, ..s } };
         let level = |shape: Shape| Level { shape: shaped(shape), unit, native_tile: Some(unit) };
         Labels {
             of,
-            full: shaped(full),
+            full: shaped(image.shape()),
             levels: pyramid.levels.iter().map(|l| level(l.shape)).collect(),
-            dtype: match largest {
+            dtype: match own().next_back().map_or(0, |(index, _)| index) {
                 0..0xFF => Dtype::U8,
                 0xFF..0xFFFF => Dtype::U16,
                 _ => Dtype::U32,
             },
             samples: image.samples.max(1),
-            items,
-            unreadable,
         }
     }
 
@@ -124,58 +128,50 @@ impl Labels {
         self.levels.get(id.level as usize).ok_or_else(|| Error::new(Kind::Internal, "no such level of labels"))
     }
 
-    fn draw(&self, rois: &Rois, id: TileId, watch: &Watch) -> Result<Vec<u8>> {
+    fn draw(&self, rois: &Rois, outlines: &[Outline], id: TileId, watch: &Watch) -> Result<Vec<u8>> {
         let level = self.level(id)?;
         let (height, width) = level.unit_size(id.ty, id.tx);
         let rows = Side::new(id.ty * level.unit.y, height, level.shape.y, self.full.y);
         let columns = Side::new(id.tx * level.unit.x, width, level.shape.x, self.full.x);
-        let (Some((top, bottom)), Some((left, right))) = (rows.ends(), columns.ends()) else {
+        let Some(here) = Extent::of(&rows, &columns) else {
             return Err(Error::new(Kind::Internal, "a unit of labels without pixels"));
         };
         // Planes too are those of level 0.
-        let z = id.z * self.full.z / level.shape.z.max(1);
-        let t = id.t * self.full.t / level.shape.t.max(1);
+        let z = source(id.z, self.full.z, level.shape.z.max(1));
+        let t = source(id.t, self.full.t, level.shape.t.max(1));
         let c = id.g / self.samples;
-        let shape_of = |roi: u32, shape: u32| rois.all.get(roi as usize).and_then(|r| r.shapes.get(shape as usize));
-        let is_here = |shape: &RoiShape| shape.is_on(t, c, z);
-        for (roi, number) in &self.unreadable {
-            if let Some(shape) = shape_of(*roi, *number).filter(|s| is_here(s))
-                && let Figure::Unreadable(why) = &shape.figure
-            {
-                let place = format!("region {roi}, shape {number}");
-                return Err(Error::malformed(format!("{why}: which pixels it covers is not known")).at(place));
+        let own = || rois.of(self.of).filter_map(|(n, roi)| Some((n, roi, outlines.get(n as usize)?)));
+        let mut canvas = Canvas::new(rows, columns, self.dtype, watch);
+        for (index, roi, _) in own().filter(|(_, _, outline)| outline.unreadable) {
+            for (number, shape) in roi.shapes.iter().enumerate().filter(|(_, s)| s.is_on(t, c, z)) {
+                canvas.pace.step(1)?;
+                if let Figure::Unreadable(why) = &shape.figure {
+                    let place = format!("region {index}, shape {number}");
+                    return Err(Error::malformed(format!("{why}: which pixels it covers is not known")).at(place));
+                }
             }
         }
-        let mut canvas = Canvas::new(rows, columns, self.dtype, watch);
-        for item in self.items.iter().rev() {
+        for (index, roi, outline) in own().rev() {
             if canvas.is_full() {
                 break;
             }
             canvas.pace.step(1)?;
-            let (rows, columns) = (item.rows, item.columns);
-            if rows.0 > bottom || rows.1 < top || columns.0 > right || columns.1 < left {
+            if !outline.extent.is_some_and(|e| e.meets(here)) {
                 continue;
             }
-            if let Some(shape) = shape_of(item.roi, item.shape).filter(|s| is_here(s)) {
-                draw::draw(shape, item.roi.saturating_add(1), &mut canvas)?;
+            for (shape, extent) in roi.shapes.iter().zip(&outline.shapes).rev() {
+                canvas.pace.step(1)?;
+                if extent.is_some_and(|e| e.meets(here)) && shape.is_on(t, c, z) {
+                    draw::draw(shape, index.saturating_add(1), &mut canvas)?;
+                }
             }
         }
         Ok(canvas.finish())
     }
 
-    fn heap_bytes(&self) -> u64 {
-        let channels = self.full.c.saturating_mul(size_of::<Channel>() as u64);
-        let items = self.items.len() * size_of::<Item>() + self.unreadable.len() * size_of::<(u32, u32)>();
-        (items + 2 * self.levels.len() * size_of::<Level>() + size_of::<(Labels, Series)>()) as u64 + channels
+    fn heap_bytes(&self) -> usize {
+        2 * self.levels.len() * size_of::<Level>() + size_of::<Labels>()
     }
-}
-
-/// First and last pixel of `0..size` between two coordinates, one more on either side; `None` if there is none.
-fn clipped(from: f64, to: f64, size: u64) -> Option<(u64, u64)> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    let clipped = (to >= -1.0 && from <= size as f64 + 1.0)
-        .then(|| ((from - 2.0).max(0.0) as u64, ((to + 2.0).max(0.0) as u64).min(size)));
-    clipped
 }
 
 /// A source whose regions are shown as further series.
@@ -183,6 +179,8 @@ struct Labelled {
     inner: Arc<dyn ImageSource>,
     /// Its own, then one for each of `labels`.
     series: Vec<Series>,
+    /// One for each region.
+    outlines: Vec<Outline>,
     labels: Vec<Labels>,
 }
 
@@ -232,7 +230,7 @@ impl ImageSource for Labelled {
         let Some(label) = self.label(id.series) else { return self.inner.fetch(id, watch) };
         let rois = self.inner.rois().ok_or_else(|| Error::new(Kind::Internal, "labels without regions"))?;
         // Here and not in `decode`, because a million shapes take their time: it can be watched and ended.
-        label.draw(rois, id, watch).map(Stored::Decoded)
+        label.draw(rois, &self.outlines, id, watch).map(Stored::Decoded)
     }
 
     fn decode(&self, id: TileId, stored: Stored) -> Result<Vec<u8>> {
@@ -275,9 +273,10 @@ impl ImageSource for Labelled {
     }
 
     fn heap_bytes(&self) -> u64 {
-        let labels: u64 = self.labels.iter().map(Labels::heap_bytes).sum();
+        let labels: usize = self.labels.iter().map(Labels::heap_bytes).sum();
+        let outlines: usize = self.outlines.iter().map(Outline::bytes).sum();
         // Its series were copied.
         let series = self.series.iter().map(|s| size_of::<Series>() + s.channels.len() * 2 * size_of::<Channel>());
-        self.inner.heap_bytes() + labels + series.sum::<usize>() as u64
+        self.inner.heap_bytes() + (labels + outlines + series.sum::<usize>()) as u64
     }
 }

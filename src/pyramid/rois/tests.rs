@@ -2,7 +2,7 @@
 
 use super::super::synthetic::{Look, Synthetic};
 use super::*;
-use crate::model::{Affine, Mask, Roi};
+use crate::model::{Affine, Mask};
 
 const ANY: u32 = RoiShape::ANY;
 
@@ -31,14 +31,33 @@ fn values(bytes: &[u8], dtype: Dtype) -> Vec<u32> {
     bytes.chunks(dtype.size()).map(value).collect()
 }
 
+/// The label image of a series of these regions.
+struct Drawn {
+    rois: Rois,
+    outlines: Vec<Outline>,
+    labels: Labels,
+}
+
+impl Drawn {
+    fn new(rois: Rois, image: &Series) -> Self {
+        let outlines: Vec<Outline> = rois.all.iter().map(Outline::new).collect();
+        let labels = Labels::new(&rois, &outlines, 0, image);
+        Drawn { rois, outlines, labels }
+    }
+
+    fn unit(&self, id: TileId, watch: &Watch) -> Result<Vec<u32>> {
+        self.labels.draw(&self.rois, &self.outlines, id, watch).map(|bytes| values(&bytes, self.labels.dtype))
+    }
+}
+
 /// A whole plane of a level, put together from its units.
-fn plane(labels: &Labels, rois: &Rois, level: u32, (t, g, z): (u64, u64, u64)) -> Vec<Vec<u32>> {
-    let l = labels.levels[level as usize];
+fn plane(drawn: &Drawn, level: u32, (t, g, z): (u64, u64, u64)) -> Vec<Vec<u32>> {
+    let l = drawn.labels.levels[level as usize];
     let mut out = vec![vec![0; l.shape.x as usize]; l.shape.y as usize];
     let (down, across) = l.grid();
     for (ty, tx) in (0..down).flat_map(|ty| (0..across).map(move |tx| (ty, tx))) {
         let id = TileId { series: 1, level, t, g, z, ty, tx };
-        let unit = values(&labels.draw(rois, id, &Watch::default()).unwrap(), labels.dtype);
+        let unit = drawn.unit(id, &Watch::default()).unwrap();
         let (_, columns) = l.unit_size(ty, tx);
         for (at, value) in (0u64..).zip(unit) {
             out[(ty * l.unit.y + at / columns) as usize][(tx * l.unit.x + at % columns) as usize] = value;
@@ -117,7 +136,8 @@ fn covers(shape: &RoiShape, column: i64, row: i64) -> bool {
 }
 
 /// Compares every plane of every level.
-fn check(labels: &Labels, rois: &Rois) {
+fn check(drawn: &Drawn) {
+    let (labels, rois) = (&drawn.labels, &drawn.rois);
     let full = labels.full;
     for (t, g, z) in (0..full.t).flat_map(|t| (0..full.c).flat_map(move |g| (0..full.z).map(move |z| (t, g, z)))) {
         let mut want = vec![vec![0u32; full.x as usize]; full.y as usize];
@@ -140,7 +160,7 @@ fn check(labels: &Labels, rois: &Rois) {
                     (0..l.shape.x as usize).map(|x| line[pick(x, full.x, l.shape.x)]).collect()
                 })
                 .collect();
-            let found = plane(labels, rois, level as u32, (t, g, z));
+            let found = plane(drawn, level as u32, (t, g, z));
             for (y, (found, want)) in found.iter().zip(&reduced).enumerate() {
                 assert_eq!(found, want, "t {t} c {g} z {z} level {level} row {y}");
             }
@@ -202,9 +222,9 @@ fn every_level_is_that_of_the_pixel_by_pixel_account() {
             shapes
         });
         let rois = rois(all.collect());
-        let labels = Labels::new(&rois, 0, &image(size));
-        assert_eq!(labels.full.c, size[1], "some shape names a channel");
-        check(&labels, &rois);
+        let drawn = Drawn::new(rois, &image(size));
+        assert_eq!(drawn.labels.full.c, size[1], "some shape names a channel");
+        check(&drawn);
     }
 }
 
@@ -213,15 +233,15 @@ fn channels_are_one_unless_a_shape_names_them_and_rgb_is_one_channel() {
     let mut rgb = image([1, 3, 2, 20, 20]);
     let point = |c| on(Figure::Point { x: 3.0, y: 4.0 }, None, (ANY, c, 1));
     let plain = rois(vec![vec![point(ANY)]]);
-    let labels = Labels::new(&plain, 0, &rgb);
-    assert_eq!(labels.full.tczyx(), [1, 1, 2, 20, 20]);
-    check(&labels, &plain);
+    let drawn = Drawn::new(plain, &rgb);
+    assert_eq!(drawn.labels.full.tczyx(), [1, 1, 2, 20, 20]);
+    check(&drawn);
     rgb.samples = 3;
     let named = rois(vec![vec![point(0)], vec![point(1)]]);
-    let labels = Labels::new(&named, 0, &rgb);
-    assert_eq!(labels.full.c, 3);
-    assert_eq!((0..3).map(|g| plane(&labels, &named, 0, (0, g, 1))[4][3]).collect::<Vec<_>>(), [1, 1, 1]);
-    check(&labels, &named);
+    let drawn = Drawn::new(named, &rgb);
+    assert_eq!(drawn.labels.full.c, 3);
+    assert_eq!((0..3).map(|g| plane(&drawn, 0, (0, g, 1))[4][3]).collect::<Vec<_>>(), [1, 1, 1]);
+    check(&drawn);
 }
 
 #[test]
@@ -233,9 +253,9 @@ fn values_follow_the_document_and_the_type_follows_the_values() {
         all[count - 1] = vec![shape(Figure::Rectangle { x: 1.0, y: 1.0, width: 2.0, height: 2.0 })];
         let mut rois = rois(all);
         rois.of_series = vec![vec![count as u32 - 1]];
-        let labels = Labels::new(&rois, 0, &image([1, 1, 1, 4, 4]));
-        assert_eq!(labels.dtype, dtype, "{count}");
-        assert_eq!(plane(&labels, &rois, 0, (0, 0, 0))[2][2], count as u32);
+        let drawn = Drawn::new(rois, &image([1, 1, 1, 4, 4]));
+        assert_eq!(drawn.labels.dtype, dtype, "{count}");
+        assert_eq!(plane(&drawn, 0, (0, 0, 0))[2][2], count as u32);
     }
 }
 
@@ -253,8 +273,8 @@ fn far_and_empty_shapes_cover_what_they_should() {
         vec![on(Figure::Ellipse { x: 5.0, y: 5.0, radius_x: 3.0, radius_y: 3.0 }, Some([0.0; 6]), (ANY, ANY, ANY))],
     ];
     let rois = rois(all);
-    let labels = Labels::new(&rois, 0, &image([1, 1, 1, 20, 20]));
-    let found = plane(&labels, &rois, 0, (0, 0, 0));
+    let drawn = Drawn::new(rois, &image([1, 1, 1, 20, 20]));
+    let found = plane(&drawn, 0, (0, 0, 0));
     let want = |y: usize| match y {
         2..5 => 1,
         9 | 10 => 3,
@@ -271,10 +291,10 @@ fn far_and_empty_shapes_cover_what_they_should() {
 fn what_cannot_be_read_is_an_error_on_its_planes_alone() {
     let unreadable = on(Figure::Unreadable("no Points".into()), None, (ANY, ANY, 1));
     let rois = rois(vec![vec![unreadable], vec![shape(Figure::Point { x: 1.0, y: 1.0 })]]);
-    let labels = Labels::new(&rois, 0, &image([1, 1, 2, 8, 8]));
-    assert_eq!(plane(&labels, &rois, 0, (0, 0, 0))[1][1], 2);
+    let drawn = Drawn::new(rois, &image([1, 1, 2, 8, 8]));
+    assert_eq!(plane(&drawn, 0, (0, 0, 0))[1][1], 2);
     let id = TileId { series: 1, level: 0, t: 0, g: 0, z: 1, ty: 0, tx: 0 };
-    let error = labels.draw(&rois, id, &Watch::default()).unwrap_err();
+    let error = drawn.unit(id, &Watch::default()).unwrap_err();
     assert!(error.kind() == Kind::Malformed && error.to_string().contains("no Points"), "{error}");
 }
 
@@ -286,10 +306,21 @@ fn drawing_ends_when_nobody_waits() {
     let most = |_| vec![shape(Figure::Rectangle { x: 0.0, y: 0.0, width: 511.0, height: 512.0 })];
     all.splice(0..0, (0..50_000).map(most));
     let rois = rois(all);
-    let labels = Labels::new(&rois, 0, &image([1, 1, 1, 512, 512]));
+    let drawn = Drawn::new(rois, &image([1, 1, 1, 512, 512]));
     let id = TileId { series: 1, level: 0, t: 0, g: 0, z: 0, ty: 0, tx: 0 };
     let watch = Watch::default();
-    assert_eq!(values(&labels.draw(&rois, id, &watch).unwrap(), labels.dtype)[..511].iter().min(), Some(&50_000));
+    assert_eq!(drawn.unit(id, &watch).unwrap()[..511].iter().min(), Some(&50_000));
     watch.abandon();
-    assert_eq!(labels.draw(&rois, id, &watch).unwrap_err().kind(), Kind::Interrupted);
+    assert_eq!(drawn.unit(id, &watch).unwrap_err().kind(), Kind::Interrupted);
+}
+
+#[test]
+fn a_region_of_many_shapes_in_many_images_costs_its_shapes_once() {
+    let shapes = vec![shape(Figure::Rectangle { x: 1.0, y: 1.0, width: 2.0, height: 2.0 }); 50_000];
+    let mut all = rois(vec![shapes]);
+    all.of_series = vec![vec![0]; 20_000];
+    let outlines: Vec<Outline> = all.all.iter().map(Outline::new).collect();
+    let image = image([1, 1, 1, 8, 8]);
+    let held: usize = (0..20_000).map(|of| Labels::new(&all, &outlines, of, &image).heap_bytes()).sum();
+    assert!(held < 16 << 20, "{held}");
 }
