@@ -76,7 +76,8 @@ impl PlateParser {
     pub fn open(&mut self, e: &BytesStart<'_>) {
         let local = e.local_name();
         let name: &str = local.as_ref();
-        self.held += size_of::<Sample>() / 4;
+        // No element becomes more than a sample.
+        self.held += size_of::<Sample>().max(size_of::<Well>()).max(size_of::<Acquisition>());
         let tag = match (self.stack.last(), name) {
             _ if self.held > MAX_HELD => Tag::Other,
             (None, _) => self.plate(e),
