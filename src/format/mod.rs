@@ -113,7 +113,7 @@ pub trait ImageSource: Send + Sync {
     /// The member that the whole dataset goes by, whichever was opened: the document that describes it, else the first one by
     /// the bytes of its path.
     fn canonical(&self) -> Option<&Path> {
-        first_image(self.members())
+        first_path(self.members())
     }
 
     /// The members that store planes of a series, each once; where any of them was not looked at when the dataset was opened.
@@ -203,15 +203,9 @@ pub fn split_image_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
     FORMATS.iter().flat_map(|f| f.extensions()).filter_map(|e| ends(e)).min_by_key(|(stem, _)| stem.len())
 }
 
-/// Does the mount show an image under this name?
-pub fn is_image_name(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| split_image_name(name.as_encoded_bytes()).is_some())
-}
-
-/// The first member by the bytes of its path, of those that have an image's name.
-pub fn first_image(members: &[Member]) -> Option<&Path> {
-    let paths = || members.iter().map(|m| m.path.as_path());
-    paths().filter(|p| is_image_name(p)).min_by_key(|p| p.as_os_str()).or_else(|| paths().min_by_key(|p| p.as_os_str()))
+/// The first member by the bytes of its path.
+pub fn first_path(members: &[Member]) -> Option<&Path> {
+    members.iter().map(|m| m.path.as_path()).min_by_key(|p| p.as_os_str())
 }
 
 /// Opens `file` with the first format that knows its content.

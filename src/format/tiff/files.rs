@@ -8,7 +8,7 @@ use lru::LruCache;
 use super::header::TiffFile;
 use super::ifd::Ifd;
 use crate::error::{Error, Kind, Result};
-use crate::format::{Limits, Member, OpenMember, first_image, is_image_name};
+use crate::format::{Limits, Member, OpenMember, first_path};
 use crate::io::{Fingerprint, ReadAt, Watch};
 use crate::sync::{Arc, Mutex, OnceLock, lock};
 
@@ -198,14 +198,13 @@ impl Files {
         self.members.iter().any(|m| m.print.is_none())
     }
 
-    /// The path that the dataset goes by: that of the document that describes it, if the mount shows an image under its name,
-    /// else the first of all by its bytes.
+    /// The path that the dataset goes by: that of the document that describes it, else the first of all by its bytes.
     pub fn canonical(&self) -> Option<&Path> {
         let document = match self.entries.first() {
             Some(Entry::Opened(None)) => self.members.first(),
             _ => self.companion.and_then(|at| self.members.get(at)),
         };
-        document.map(|m| m.path.as_path()).filter(|p| is_image_name(p)).or_else(|| first_image(&self.members))
+        document.map(|m| m.path.as_path()).or_else(|| first_path(&self.members))
     }
 
     /// Every file; the first is the one that was opened.
