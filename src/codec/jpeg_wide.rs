@@ -169,19 +169,53 @@ impl Decoder {
         Ok((parts.len(), bits.rest()))
     }
 
-    /// Components of the full size, side by side; smaller ones repeat their samples.
+    /// Components of the full size, side by side.
     fn image(&self) -> Image {
         let count = self.components.len();
         let mut data = vec![0; self.width * self.height * count];
         for (i, component) in self.components.iter().enumerate() {
             let row = 8 * component.blocks.0;
-            for (at, pixel) in data.chunks_exact_mut(count).enumerate() {
-                let x = at % self.width * component.factors.0 / self.most.0;
-                let y = at / self.width * component.factors.1 / self.most.1;
-                pixel[i] = component.plane[y * row + x];
+            let (factors, most) = (component.factors, self.most);
+            let columns: Vec<Place> = (0..self.width).map(|x| Place::of(x, factors.0, most.0, self.width)).collect();
+            for (y, line) in data.chunks_exact_mut(self.width * count).enumerate() {
+                let rows = Place::of(y, factors.1, most.1, self.height);
+                let near = &component.plane[rows.near * row..][..row];
+                let far = &component.plane[rows.far * row..][..row];
+                for ((x, pixel), column) in line.chunks_exact_mut(count).enumerate().zip(&columns) {
+                    let value = |at: usize| 3 * u32::from(near[at]) + u32::from(far[at]);
+                    let sum = 3 * value(column.near) + value(column.far);
+                    // As the reference implementation rounds, alternately up and down.
+                    let bias = match (column.near == column.far, rows.near == rows.far) {
+                        (true, true) => 0,
+                        (false, true) => 4 * (1 + x as u32 % 2),
+                        (true, false) => 4 * (1 + y as u32 % 2),
+                        (false, false) => 8 - x as u32 % 2,
+                    };
+                    pixel[i] = ((sum + bias) >> 4) as u16;
+                }
             }
         }
         Image { data }
+    }
+}
+
+/// Where the samples of a smaller component lie beneath one of the full size: a component of half the size is
+/// interpolated, three parts of the nearer one and one of the next; others repeat.
+#[derive(Clone, Copy)]
+struct Place {
+    near: usize,
+    far: usize,
+}
+
+impl Place {
+    fn of(at: usize, factor: usize, most: usize, side: usize) -> Self {
+        let near = at * factor / most;
+        if most != 2 * factor {
+            return Place { near, far: near };
+        }
+        let last = (side * factor).div_ceil(most) - 1;
+        let far = if at.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(last) };
+        Place { near, far }
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Codec {
     /// Is its data a stream of bits whose order in a byte the container chooses?
     pub bit_order: bool,
     /// How many times a picture that begins so can be had at half the size before, if the compression has such a thing.
-    pub resolutions: Option<fn(&[u8]) -> Result<u8>>,
+    pub resolutions: Option<Resolutions>,
     /// Bytes that decoding a picture of so many decoded bytes takes at most, the decoded ones included.
     pub memory: fn(u64) -> u64,
     /// Turns a stream into samples.
@@ -28,6 +28,9 @@ impl Codec {
         Codec { name, bit_order: false, resolutions: None, memory, decode }
     }
 }
+
+/// Reads the headers of a stream, which may be cut off behind them.
+pub type Resolutions = fn(&[u8]) -> Result<u8>;
 
 /// Decoded samples, side by side, least significant byte first; rows begin on whole bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

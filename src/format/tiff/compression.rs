@@ -22,6 +22,11 @@ pub enum Compression {
     },
 }
 
+/// Stored bytes, in pieces.
+pub type Encoded = Box<dyn BufRead + Send>;
+/// What comes out of a decoder, in pieces.
+pub type Decoded = Box<dyn Read + Send>;
+
 /// A compression of bytes: what comes out is what would be stored uncompressed.
 #[derive(Debug)]
 pub struct Bytes {
@@ -34,7 +39,7 @@ pub struct Bytes {
     /// Bytes that [`Bytes::decode`] holds for a block of so many.
     pub overhead: fn(u64) -> u64,
     /// Decodes piece by piece within so many bytes of memory.
-    pub reader: fn(Box<dyn BufRead + Send>, u64) -> Result<Box<dyn Read + Send>>,
+    pub reader: fn(Encoded, u64) -> Result<Decoded>,
     /// Memory that a live reader may hold, given the size of a unit.
     pub state: fn(u64) -> u64,
 }
