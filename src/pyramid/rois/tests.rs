@@ -324,3 +324,42 @@ fn a_region_of_many_shapes_in_many_images_costs_its_shapes_once() {
     let held: usize = (0..20_000).map(|of| Labels::new(&all, &outlines, of, &image).heap_bytes()).sum();
     assert!(held < 16 << 20, "{held}");
 }
+
+#[test]
+fn extreme_numbers_never_panic_and_leave_no_crossings() {
+    let far = Figure::FARTHEST;
+    let numbers = [0.0, -0.0, 1e-300, -1e-300, 0.5, 149.5, 150.0, -1e9, 4e9, far, -far, far - 0.25, f64::EPSILON];
+    let factors = [0.0, 1.0, -1.0, 1e-300, 1e-9, 1e9, 3e14, -1e15];
+    let image = image([1, 1, 1, 70, 150]);
+    let mut dice = Dice(9);
+    for _ in 0..2000 {
+        let mut n = || numbers[dice.roll(numbers.len() as u64) as usize];
+        let ([x, y, a, b], points) = ([n(), n(), n(), n()], (0..5).map(|_| [n(), n()]).collect());
+        let figure = match dice.roll(7) {
+            0 => Figure::Rectangle { x, y, width: a, height: b },
+            1 => Figure::Ellipse { x, y, radius_x: a, radius_y: b },
+            2 => Figure::Point { x, y },
+            3 => Figure::Line { x1: x, y1: y, x2: a, y2: b },
+            4 => Figure::Polyline(points),
+            5 => Figure::Polygon(points),
+            _ => {
+                let (width, height) = (a.abs().max(1e-300), b.abs().max(1e-300));
+                Figure::Mask(Box::new(Mask { x, y, width, height, columns: 3, rows: 5, bits: [0xA5, 0x5A].into() }))
+            }
+        };
+        let mut f = || factors[dice.roll(factors.len() as u64) as usize];
+        let transform = [None, Some([f(), f(), f(), f(), f(), f()])][dice.roll(2) as usize];
+        let hostile = on(figure, transform, (ANY, ANY, ANY));
+        // What is out of reach was refused before.
+        let reach = |e: &Extent| [e.top, e.bottom, e.left, e.right].iter().all(|v| v.abs() <= far);
+        if !draw::extent(&hostile).is_none_or(|e| reach(&e)) {
+            continue;
+        }
+        // One behind it in the same canvas: what the first left there would show.
+        let cover = shape(Figure::Polygon([[0.0, 0.0], [150.0, 0.0], [150.0, 70.0], [0.0, 70.0]].into()));
+        let drawn = Drawn::new(rois(vec![vec![cover], vec![hostile]]), &image);
+        for level in 0..drawn.labels.levels.len() as u32 {
+            assert!(plane(&drawn, level, (0, 0, 0)).iter().flatten().all(|v| *v == 1 || *v == 2));
+        }
+    }
+}

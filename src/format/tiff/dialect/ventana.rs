@@ -207,10 +207,8 @@ impl Stitching {
     fn place(&mut self, areas: Vec<(Area, f64)>) {
         let height = |a: &Area| (a.rows - 1) as f64 * self.advance.1 + self.frame.1 as f64;
         let top = areas.iter().map(|(a, bottom)| bottom + height(a)).fold(f64::MIN, f64::max);
-        let placed = areas.iter().map(|(a, bottom)| Area {
-            y: (top - bottom - height(a)).round().max(0.0) as u64,
-            ..*a
-        });
+        let placed =
+            areas.iter().map(|(a, bottom)| Area { y: (top - bottom - height(a)).round().max(0.0) as u64, ..*a });
         self.areas = placed.collect();
     }
 
