@@ -185,6 +185,6 @@ mod tests {
             assert_eq!(row_of(bad.as_bytes()), None, "{bad}");
         }
         assert!(row_of(b"OME").is_some_and(|r| r >= MAX_SIDE));
-        assert_eq!(row_of(b"ZZZZZZ").map(|r| row_name(r)), Some("ZZZZZZ".into()));
+        assert_eq!(row_of(b"ZZZZZZ").map(row_name), Some("ZZZZZZ".into()));
     }
 }
