@@ -18,6 +18,8 @@ pub use plates::loose_series;
 pub use regions::{REGIONS, region_series};
 pub use shard::{Piece, Shard};
 
+use std::collections::{HashMap, HashSet};
+
 use crate::config::{Layout, Ngff, ViewOptions};
 use crate::model::Role;
 use crate::pyramid::OpenImage;
@@ -106,15 +108,63 @@ pub fn main_series(image: &OpenImage) -> Vec<u32> {
 /// Associated images: directory name below `associated/` and index of the series; a repeated name gets a number.
 pub fn associated_series(image: &OpenImage) -> Vec<(String, u32)> {
     let mut found: Vec<(String, u32)> = Vec::new();
+    let mut taken = HashSet::new();
+    // The number that was given last to a name, so that a thousand equal ones are not counted through again and again.
+    let mut last: HashMap<String, u64> = HashMap::new();
     for (series, index) in image.source.series().iter().zip(0u32..) {
         let Role::Associated(name) = &series.role else { continue };
-        let mut unique = name.clone();
-        let mut count = 2;
-        while found.iter().any(|(n, _)| *n == unique) {
-            unique = format!("{name}-{count}");
-            count += 1;
-        }
+        let name = directory_name(name);
+        let count = last.entry(name.clone()).or_insert(0);
+        let unique = loop {
+            *count += 1;
+            let unique = if *count == 1 { name.clone() } else { format!("{name}-{count}") };
+            if taken.insert(unique.clone()) {
+                break unique;
+            }
+        };
         found.push((unique, index));
     }
     found
+}
+
+/// Longest name of a directory that a source gives, in bytes; with a number behind it, it still fits everywhere.
+const MAX_NAME: usize = 128;
+
+/// What a source calls an image, as a name that is one on every system, hides nothing and is no document of Zarr.
+fn directory_name(given: &str) -> String {
+    let bad = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|');
+    let mut name: String = given.trim().chars().map(|c| if bad(c) { '_' } else { c }).collect();
+    while name.len() > MAX_NAME {
+        name.pop();
+    }
+    if name.is_empty() {
+        return "image".to_owned();
+    }
+    if name.starts_with(['.', '_']) || name == "zarr.json" {
+        name.insert_str(0, "image");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::directory_name;
+
+    #[test]
+    fn names_from_metadata_stay_in_their_directory() {
+        for (given, name) in [
+            ("label", "label"),
+            ("../../etc", "image.._.._etc"),
+            ("a/b\0c", "a_b_c"),
+            ("..", "image.."),
+            (" ", "image"),
+            ("zarr.json", "imagezarr.json"),
+            (".zattrs", "image.zattrs"),
+            ("__x", "image__x"),
+            ("Übersicht 1", "Übersicht 1"),
+        ] {
+            assert_eq!(directory_name(given), name);
+        }
+        assert_eq!(directory_name(&"é".repeat(400)).len(), 128);
+    }
 }
