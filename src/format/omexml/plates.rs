@@ -15,6 +15,8 @@ use crate::model::plate::{Acquisition, Field, MAX_SIDE, Plate, Position, Well};
 const MAX_HELD: usize = 64 << 20;
 /// Longest text kept of one element or attribute.
 const MAX_TEXT: usize = 64 << 10;
+/// Runs over one plate; documents look at every field for each of them.
+const MAX_RUNS: usize = 1024;
 /// No more messages than this.
 const MAX_WARNINGS: usize = 8;
 
@@ -215,6 +217,10 @@ impl PlateParser {
 
     fn run(&mut self, e: &BytesStart<'_>) -> Tag {
         let mut given = Given::of(e, &mut self.held);
+        if self.plates.last().is_some_and(|p| p.plate.acquisitions.len() >= MAX_RUNS) {
+            self.fault(format!("more than {MAX_RUNS} runs"));
+            return Tag::Other;
+        }
         let Some(pending) = self.plates.last_mut() else { return Tag::Other };
         pending.plate.acquisitions.push(Acquisition {
             name: given.text("Name"),

@@ -14,6 +14,8 @@ use crate::model::{Figure, Mask, Roi, RoiShape, Rois};
 
 /// Most bytes that all regions may hold.
 const MAX_HELD: usize = 64 << 20;
+/// Most bytes of the regions of all images together; a region that many images have counts for each of them.
+const MAX_DRAWN: usize = 2 * MAX_HELD;
 /// What else is kept of each shape and region above the parser.
 const BESIDE: usize = 64;
 /// No more messages than this.
@@ -161,8 +163,21 @@ impl RoiParser {
             warnings.push(format!("{unknown} references to regions of interest that are not there"));
         }
         warnings.append(&mut self.faults);
+        if self.drawn_bytes(&of_series) > MAX_DRAWN {
+            warnings.push(format!(
+                "regions of interest, each as often as images have it, take more than {MAX_DRAWN} bytes: left out"
+            ));
+            return Rois::default();
+        }
         self.all.shrink_to_fit();
         Rois { all: self.all, of_series }
+    }
+
+    /// What showing all regions takes: every image keeps a note of each shape of its regions, and looks at all their points.
+    fn drawn_bytes(&self, of_series: &[Vec<u32>]) -> usize {
+        let each: Vec<usize> = self.all.iter().map(|r| r.heap_bytes() + BESIDE).collect();
+        let all = of_series.iter().flatten().filter_map(|roi| each.get(*roi as usize));
+        all.fold(0, |sum, bytes| sum.saturating_add(*bytes))
     }
 
     fn hold(&mut self, bytes: usize) {

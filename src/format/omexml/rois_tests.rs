@@ -141,3 +141,14 @@ fn too_many_regions_are_left_out_and_the_image_stays() {
     let Figure::Polygon(points) = &shapes(&long)[0].figure else { panic!() };
     assert_eq!(points.len(), 1_000_000);
 }
+
+#[test]
+fn a_region_of_many_images_counts_for_each_of_them() {
+    let points = "<Point X='1' Y='1'/>".repeat(10_000);
+    let region = format!("<ROI ID='R'><Union>{points}</Union></ROI>");
+    let images = |n: usize| "<Image><ROIRef ID='R'/></Image>".repeat(n);
+    let (rois, warnings) = read(&images(20), &region);
+    assert_eq!((rois.of_series.len(), warnings.len()), (20, 0));
+    let (rois, warnings) = read(&images(2000), &region);
+    assert!(rois.all.is_empty() && warnings[0].ends_with("left out"), "{warnings:?}");
+}

@@ -187,3 +187,14 @@ fn a_plate_of_noise_is_bounded() {
     let deep = format!("<OME><Plate>{}{}</Plate></OME>", "<a>".repeat(50_000), "</a>".repeat(50_000));
     assert_eq!(parse(deep.as_bytes()).unwrap_err().kind(), Kind::OverLimit);
 }
+
+#[test]
+fn runs_without_end_are_cut_off() {
+    let runs = "<PlateAcquisition/>".repeat(5000);
+    let well = "<Well Row='0' Column='0'><WellSample ID='s:0'><ImageRef ID='Image:0'/></WellSample></Well>";
+    let xml = format!("<OME><Plate>{well}{runs}</Plate><Image ID='Image:0'><Pixels/></Image></OME>");
+    let ome = parse(xml.as_bytes()).unwrap();
+    // And one for the field of none.
+    assert_eq!(ome.plates[0].acquisitions.len(), 1025);
+    assert!(ome.warnings.iter().any(|w| w.contains("more than 1024 runs")), "{:?}", ome.warnings);
+}
