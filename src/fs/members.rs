@@ -3,6 +3,7 @@
 //! Most are looked at when the dataset is opened. Files that store nothing but fields of a plate are looked at when something
 //! that depends on them is: a chunk of theirs, or a document of their image.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::Core;
@@ -64,6 +65,28 @@ fn epoch_of(files: &[Sidecar]) -> u64 {
         .collect();
     let parts: Vec<&[u8]> = parts.iter().map(<[u8; 16]>::as_slice).collect();
     if parts.is_empty() { 0 } else { Identity::of(&parts).key() }
+}
+
+/// Adds what was seen of some files to what is known.
+fn note(files: &mut Vec<Sidecar>, seen: Vec<(PathBuf, u64)>) {
+    // A dataset of 50,000 files is seen at once: looking for each among all the others would take minutes.
+    let mut known: HashMap<PathBuf, usize> = match seen.len() {
+        0..8 => HashMap::new(),
+        _ => files.iter().enumerate().map(|(at, f)| (f.path.clone(), at)).collect(),
+    };
+    let few = seen.len() < 8;
+    for (path, now) in seen {
+        let at = if few { files.iter().position(|f| f.path == path) } else { known.get(&path).copied() };
+        match at.and_then(|at| files.get_mut(at)) {
+            Some(file) => file.last = now,
+            None => {
+                if !few {
+                    known.insert(path.clone(), files.len());
+                }
+                files.push(Sidecar { path, first: now, last: now });
+            }
+        }
+    }
 }
 
 impl Members {
@@ -190,12 +213,7 @@ impl Core {
         let fresh = || Sidecars { files: Arc::default(), epoch: 0, checked_ms: now_ms(), took_ms: 0 };
         let known = all.get(&key).unwrap_or_else(fresh);
         let mut files = lock(&known.files);
-        for (path, now) in seen {
-            match files.iter_mut().find(|f| f.path == path) {
-                Some(file) => file.last = now,
-                None => files.push(Sidecar { path, first: now, last: now }),
-            }
-        }
+        note(&mut files, seen);
         let (epoch, weight) = (epoch_of(&files), files.len() as u64);
         drop(files);
         let gone = all.insert(key, Sidecars { epoch, ..known }, [weight, 1]);
@@ -260,5 +278,25 @@ impl Core {
             return Err(Error::new(Kind::Changed, "it is no longer the file that was looked up").in_file(path));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_keep_their_first_state_however_many_are_seen() {
+        for count in [3, 100_000] {
+            let mut files = Vec::new();
+            let seen = |state: u64| (0..count).map(|n| (PathBuf::from(format!("a/{n}.tif")), state + n)).collect();
+            note(&mut files, seen(10));
+            note(&mut files, vec![("a/1.tif".into(), 11), ("b.tif".into(), 1)]);
+            assert_eq!(epoch_of(&files), 0);
+            note(&mut files, seen(20));
+            assert_eq!(files.len() as u64, count + 1);
+            assert_eq!((files[2].first, files[2].last), (12, 22));
+            assert_ne!(epoch_of(&files), 0);
+        }
     }
 }
