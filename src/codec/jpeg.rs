@@ -43,6 +43,10 @@ fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
         Picture { width, height, samples, bits, number: Number::Unsigned, data }
     };
     if header.lossless {
+        let (found, room) = (u32::from(header.precision), wanted.container_bits());
+        if found > room {
+            return Err(Error::malformed(format!("lossless JPEG samples of {found} bits where at most {room} belong")));
+        }
         let image = super::jpeg_lossless::decode(&stream)?;
         return Ok(match wanted.container_bits() {
             8 => picture(image.data.iter().map(|v| *v as u8).collect(), 8),
@@ -202,6 +206,14 @@ mod tests {
         for data in [&b""[..], b"\xff\xd8", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xc0\0\x0b\x08\0\0\0\0\x03", b"abc"] {
             assert!(decode(data, &wanted()).is_err(), "{data:?}");
         }
+    }
+
+    #[test]
+    fn samples_that_do_not_fit_are_refused() {
+        // A lossless frame of 12 bits.
+        let data = b"\xff\xd8\xff\xc3\0\x0b\x0c\0\x02\0\x03\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\x01\0\0";
+        let error = decode(data, &wanted()).unwrap_err();
+        assert!(error.reason().ends_with("samples of 12 bits where at most 8 belong"), "{error}");
     }
 
     #[test]

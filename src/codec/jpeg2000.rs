@@ -154,6 +154,10 @@ fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
     if let Some(c) = header.components.iter().find(|c| c.precision > MAX_PRECISION) {
         return Err(Error::unsupported(format!("JPEG 2000 with samples of {} bits", c.precision)));
     }
+    if let Some(c) = header.components.iter().find(|c| u32::from(c.precision) > wanted.container_bits()) {
+        let (found, room) = (c.precision, wanted.container_bits());
+        return Err(Error::malformed(format!("JPEG 2000 samples of {found} bits where at most {room} belong")));
+    }
     if reduce < wanted.reduce {
         return Err(Error::malformed(format!("a JPEG 2000 picture without resolution {}", wanted.reduce)));
     }
@@ -236,6 +240,11 @@ mod tests {
     fn sizes_are_checked_before_anything_is_decoded() {
         let error = (CODEC.decode)(HEAD, &wanted(3)).unwrap_err();
         assert!(error.reason().ends_with("a JPEG 2000 picture of 100 x 80 pixels where 64 x 64 belong"), "{error}");
+        // Eleven bits in samples of a byte.
+        let mut deep = HEAD.to_vec();
+        deep[42] = 10;
+        let error = (CODEC.decode)(&deep, &Wanted { width: 100, height: 80, ..wanted(3) }).unwrap_err();
+        assert!(error.reason().ends_with("JPEG 2000 samples of 11 bits where at most 8 belong"), "{error}");
         let mut tiny = HEAD.to_vec();
         // Tiles of one pixel, and sides of 65,536.
         tiny[8..12].copy_from_slice(&65_536_u32.to_be_bytes());

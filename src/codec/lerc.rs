@@ -47,6 +47,16 @@ fn decode_lerc(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
     if stored != wanted.samples as u64 && !masked {
         return Err(Error::malformed(format!("a LERC picture of {stored} samples where {} belong", wanted.samples)));
     }
+    let found = match info.data_type {
+        DataType::Char | DataType::Byte => 8,
+        DataType::Short | DataType::UShort => 16,
+        DataType::Int | DataType::UInt | DataType::Float => 32,
+        DataType::Double => 64,
+    };
+    if found > wanted.container_bits() {
+        let room = wanted.container_bits();
+        return Err(Error::malformed(format!("LERC samples of {found} bits where at most {room} belong")));
+    }
     let image = lerc::decode(data).map_err(damaged)?;
     let (width, height) = (image.width as usize, image.height as usize);
     let (mut data, bits, number) = bytes(&image, wanted.number);
@@ -163,6 +173,8 @@ mod tests {
         let picture = decode(&bands, &wanted(2, 8, Number::Unsigned)).unwrap();
         assert_eq!(picture.data, [1, 11, 2, 12, 3, 13, 4, 14]);
         assert!(decode(&bands, &wanted(4, 8, Number::Unsigned)).is_err());
+        let error = decode(&deep, &wanted(2, 8, Number::Unsigned)).unwrap_err();
+        assert!(error.reason().ends_with("LERC samples of 16 bits where at most 8 belong"), "{error}");
         assert!(decode(&bands, &Wanted { width: 1, ..wanted(2, 8, Number::Unsigned) }).is_err());
     }
 

@@ -237,13 +237,27 @@ impl Page {
             stored.saturating_add(self.stream_state())
         } else {
             // The encoded bytes of all blocks, and one block decoded but not yet spread.
-            let block = layout.compression.memory(layout.block.y.saturating_mul(layout.row_bytes()));
+            let block = layout.compression.memory(layout.block.y.saturating_mul(self.held_row_bytes()));
             let slack = super::fetch::slack(layout.compression) * rows.div_ceil(layout.block.y);
             // What is encoded is the full resolution.
             let encoded = stored.saturating_mul(1 << (2 * layout.reduce).min(62));
             encoded.saturating_add(encoded / 2).saturating_add(block).saturating_add(slack)
         };
         UnitCost { decoded, scratch }
+    }
+
+    /// Bytes of a row of a block while it is decoded. Decoders of pictures give whole bytes, whatever the page says of bits;
+    /// those of fax alone give bits.
+    fn held_row_bytes(&self) -> u64 {
+        let layout = &self.layout;
+        let stored = layout.row_bytes();
+        match layout.compression.codec() {
+            Some(codec) if !codec.bit_order => {
+                let pixel = layout.block_samples().saturating_mul(layout.dtype.size() as u64);
+                stored.max(layout.block.x.saturating_mul(pixel))
+            }
+            _ => stored,
+        }
     }
 
     /// Offsets of the directories below this one (SubIFDs).
