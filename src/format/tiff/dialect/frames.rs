@@ -53,6 +53,8 @@ pub(super) struct Frames {
     pub positions: BTreeMap<i64, String>,
     pub about: About,
     pub warnings: Vec<String>,
+    /// Why planes that are not among `frames` cannot be read; `None` if they were never written.
+    pub lost: Option<Error>,
 }
 
 /// What is said of all images of a dataset.
@@ -111,10 +113,11 @@ impl Frames {
         })
     }
 
-    /// The first page that can be read, of a few.
+    /// The first page that can be read: of the file that was opened, which is there, or else of a few.
     fn first_page(&self, frames: &[Frame], files: &Files, opening: &Opening<'_>) -> Result<Arc<Page>> {
         let mut failure = None;
-        for frame in frames.iter().take(32) {
+        let own = frames.iter().filter(|f| f.file == 0).take(1);
+        for frame in own.chain(frames.iter().take(32)) {
             match self.page(frame, files, opening.watch, opening) {
                 Ok(page) => return Ok(Arc::new(page)),
                 Err(e) if matches!(e.kind(), crate::Kind::Io | crate::Kind::Interrupted | crate::Kind::Changed) => {
@@ -163,7 +166,7 @@ impl Frames {
         one.objective.clone_from(&about.objective);
         let skipped = usize::try_from(channel.first).unwrap_or(0);
         one.channels = sample_channels(&page, channel.size, about.channels.get(skipped..).unwrap_or_default());
-        let mut own = plan(page, templates, order, sizes, runs, None)?;
+        let mut own = plan(page, templates, order, sizes, runs, self.lost.clone())?;
         if let Some(level) = own.levels.first_mut() {
             level.at = match self.layout {
                 Layout::Number => LevelAt::Main,

@@ -39,7 +39,7 @@ impl Dialect for Prairie {
         }
         let bytes = file.read_vec(0, file.len())?;
         opening.watch.tick();
-        let scan = Element::parse(&bytes).map_err(|e| e.at(document.clone()))?;
+        let scan = Element::parse_without(&bytes, is_repeated).map_err(|e| e.at(document.clone()))?;
         drop(bytes);
         if scan.name != "PVScan" {
             return Err(Error::malformed(format!("{document} is no PVScan")));
@@ -77,6 +77,7 @@ impl Dialect for Prairie {
             positions: BTreeMap::new(),
             about: about(&scan, &planes, dataset(own).unwrap_or_default()),
             warnings: Vec::new(),
+            lost: None,
         };
         Ok(Arc::new(frames.assemble(opening, files)?))
     }
@@ -128,6 +129,16 @@ fn planes(scan: &Element) -> Vec<Plane<'_>> {
         plane.channel = channels.binary_search(&plane.channel).map_or(0, |at| at as i64);
     }
     planes
+}
+
+/// Settings that every frame states again: of all but the first one, its files alone count. A scan has tens of thousands.
+fn is_repeated(around: &[Element], name: &str) -> bool {
+    match around {
+        [_, scan, sequence, frame] if frame.name == "Frame" && name != "File" => {
+            scan.child("Sequence").is_some() || sequence.child("Frame").is_some()
+        }
+        _ => false,
+    }
 }
 
 /// Settings: those of the whole scan count before those of a frame.
@@ -252,6 +263,25 @@ mod tests {
         assert_eq!(about.acquired.as_deref(), Some("2017-02-01T12:28:13"));
         let names: Vec<_> = about.channels.iter().map(|c| c.name.as_deref()).collect();
         assert_eq!(names, [Some("Green"), Some("Red")]);
+    }
+
+    #[test]
+    fn settings_of_later_frames_are_passed_over() {
+        let state = |v: u32| {
+            format!(
+                "<PVStateShard><Key key='objectiveLensMag' value='{v}'/><Key key='micronsPerPixel_XAxis' value='{v}'/></PVStateShard>"
+            )
+        };
+        let frame = |n: u32| format!("<Frame><File channel='1' filename='{n}.tif'/>{}</Frame>", state(n + 1));
+        let frames: String = (0..3).map(frame).collect();
+        let xml =
+            format!("<PVScan><Sequence type='TSeries'>{frames}</Sequence><Sequence>{}</Sequence></PVScan>", frame(3));
+        let scan = Element::parse_without(xml.as_bytes(), is_repeated).unwrap();
+        let planes = planes(&scan);
+        assert_eq!(planes.iter().map(|p| p.time).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        let about = about(&scan, &planes, "a");
+        assert_eq!(about.physical.x, Some(Quantity::micrometer(1.0)));
+        assert_eq!(scan.descendants().iter().filter(|e| e.name == "Key").count(), 2);
     }
 
     #[test]

@@ -31,16 +31,31 @@ impl Element {
     /// # Errors
     /// `Malformed` for what is not well-formed, `OverLimit` for depth and counts, `Unsupported` for foreign encodings.
     pub fn parse(document: &[u8]) -> Result<Self> {
+        Self::parse_without(document, |_, _| false)
+    }
+
+    /// As [`Element::parse`], without the elements that `skip` says, given those around it (the outermost holds the root)
+    /// and its name; what is inside of them is not counted either.
+    ///
+    /// # Errors
+    /// As [`Element::parse`].
+    pub fn parse_without(document: &[u8], skip: impl Fn(&[Element], &str) -> bool) -> Result<Self> {
         let (text, _) = text::decode(document)?;
         let mut reader = quick_xml::Reader::from_str(&text);
         // The element that holds the root lies at the bottom.
         let mut open = vec![Element::default()];
         let mut items = 0;
+        // Open elements that are not kept.
+        let mut skipped = 0_usize;
         loop {
             let at = reader.buffer_position();
             let place = |e: Error| e.at(format!("XML byte {at}"));
             let broken = |e: &dyn std::fmt::Display| Error::malformed(format!("not well-formed: {e:.200}"));
             match reader.read_event().map_err(|e| place(broken(&e)))? {
+                Event::Start(e) if skipped > 0 || skip(&open, e.local_name().as_ref()) => skipped += 1,
+                Event::End(_) if skipped > 0 => skipped -= 1,
+                Event::Empty(e) if skipped > 0 || skip(&open, e.local_name().as_ref()) => {}
+                Event::Text(_) | Event::CData(_) if skipped > 0 => {}
                 Event::Start(e) => {
                     if open.len() > MAX_DEPTH {
                         return Err(place(Error::over_limit(format!("more than {MAX_DEPTH} levels of elements"))));
@@ -59,6 +74,7 @@ impl Element {
                 }
                 Event::Text(t) => push_text(&mut open, &t.xml10_content()),
                 Event::CData(t) => push_text(&mut open, &t.xml10_content()),
+                Event::GeneralRef(_) if skipped > 0 => {}
                 Event::GeneralRef(r) => match r.resolve_char_ref().map_err(|e| place(broken(&e)))? {
                     Some(c) => push_text(&mut open, c.encode_utf8(&mut [0; 4])),
                     None => match quick_xml::escape::resolve_xml_entity(&r) {
@@ -73,7 +89,7 @@ impl Element {
                 Event::DocType(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
             }
         }
-        if open.len() != 1 {
+        if open.len() != 1 || skipped > 0 {
             return Err(Error::malformed("XML ends inside an element"));
         }
         open.pop().and_then(|d| d.children.into_iter().next()).ok_or_else(|| Error::malformed("XML without an element"))
@@ -174,6 +190,20 @@ mod tests {
         assert_eq!(root.path(&["c"]).map(|c| c.children.len()), Some(0));
         let names: Vec<_> = root.descendants().iter().map(|e| e.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "c", "b"]);
+    }
+
+    #[test]
+    fn elements_that_nobody_wants_are_not_kept() {
+        let text = "<a><b><x><y/>t</x><z/></b><b><x><y/>t&lt;</x><z/><x/></b></a>";
+        let later = |open: &[Element], name: &str| name == "x" && open[1].child("b").is_some();
+        let root = Element::parse_without(text.as_bytes(), later).unwrap();
+        let names: Vec<_> = root.descendants().iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "x", "y", "z", "b", "z"]);
+        assert!(root.children.iter().all(|b| b.text.is_empty()));
+        let many = format!("<a><b/>{}</a>", "<x k='1'/>".repeat(MAX_ITEMS));
+        assert!(Element::parse(many.as_bytes()).is_err());
+        assert!(Element::parse_without(many.as_bytes(), later).is_ok());
+        assert!(Element::parse_without(b"<a><b/><x>", later).is_err());
     }
 
     #[test]

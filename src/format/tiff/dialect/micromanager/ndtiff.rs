@@ -63,6 +63,7 @@ pub(super) fn assemble(opening: &Opening<'_>) -> Result<TiffSource> {
         positions: list.positions.names(),
         about: summary.about(&list.channels.texts()),
         warnings: list.warnings,
+        lost: None,
     };
     frames.assemble(opening, files)
 }

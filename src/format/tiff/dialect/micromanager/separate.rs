@@ -80,6 +80,7 @@ pub(super) fn assemble(opening: &Opening<'_>) -> Result<TiffSource> {
         positions: BTreeMap::new(),
         about: summary.about(&channels),
         warnings: document.warnings,
+        lost: None,
     };
     frames.assemble(opening, files)
 }

@@ -31,13 +31,19 @@ pub(super) fn assemble(opening: &Opening<'_>) -> Result<TiffSource> {
     let mut files = opening.files(&index).without_chains();
     let mut frames = Vec::new();
     let mut warnings = Vec::new();
+    let mut lost = None;
     read_map(&opening.tiff, 0, opening, &mut frames)?;
     let name = opening.place.path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     for (name, file) in siblings(name, opening)? {
         let number = files.add(&name, opening.watch)?;
         match TiffFile::open(file).and_then(|tiff| read_map(&tiff, number, opening, &mut frames)) {
             Ok(()) => {}
-            Err(e) => tolerate(e.at(name), "another file of the stack", &mut warnings)?,
+            Err(e) => {
+                // Which planes it holds is not known; those that no other file has may be its.
+                let e = e.at(name);
+                lost.get_or_insert_with(|| e.clone());
+                tolerate::<()>(e, "another file of the stack", &mut warnings)?;
+            }
         }
     }
     let mut summary = Summary::default();
@@ -48,8 +54,8 @@ pub(super) fn assemble(opening: &Opening<'_>) -> Result<TiffSource> {
     if let Some(json) = opening.first.bytes(METADATA, 1 << 20)? {
         summary.add(&json).or_else(|e| tolerate(e, "metadata of the first plane", &mut warnings))?;
     }
-    let frames =
-        Frames { layout: Layout::Directory, frames, positions: BTreeMap::new(), about: summary.about(&[]), warnings };
+    let (layout, positions, about) = (Layout::Directory, BTreeMap::new(), summary.about(&[]));
+    let frames = Frames { layout, frames, positions, about, warnings, lost };
     frames.assemble(opening, files)
 }
 
