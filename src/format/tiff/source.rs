@@ -89,6 +89,8 @@ const DIRECTORY: u64 = u64::MAX;
 const SAMPLES: u64 = u64::MAX - 1;
 /// The offset is that of a directory, of which a part is shown.
 const CROPPED: u64 = u64::MAX - 2;
+/// The offset is that of a directory; so much less one for each halving inside of its blocks.
+const INNER: u64 = u64::MAX - 3;
 /// Pages kept parsed.
 const PAGES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// A page with its entries and the windows of its tables.
@@ -163,7 +165,7 @@ impl TiffSource {
             }
             LevelAt::Inner(reduce) => {
                 let offset = index.offset(ifd)?;
-                self.pages.get((file, offset, u64::MAX - u64::from(*reduce)), || {
+                self.pages.get((file, offset, INNER - u64::from(*reduce)), || {
                     Page::parse(&index.tiff, offset, &self.limits)?.reduced(*reduce)
                 })
             }

@@ -121,8 +121,12 @@ impl Tags {
     fn read(opening: &Opening<'_>) -> Result<Self> {
         let (ifd, tiff) = (&opening.first, &opening.tiff);
         let (offset, planes) = ifd.pointer(UIC2).ok_or_else(|| Error::malformed("no UIC2"))?;
-        if planes > MAX_PLANES {
+        if !(1..=MAX_PLANES).contains(&planes) {
             return Err(Error::malformed(format!("{planes} planes")));
+        }
+        // Twice: as bytes, and as numbers.
+        if planes * 2 * PLANE_BYTES > opening.limits.index_bytes {
+            return Err(Error::over_limit(format!("{planes} planes")));
         }
         let mut tags = Tags { planes, ..Tags::default() };
         let bytes = tiff.file.read_vec(offset, planes * PLANE_BYTES).map_err(|e| e.at("UIC2"))?;
