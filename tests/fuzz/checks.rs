@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fuzarr::codec::picture::{Color, Wanted};
 use fuzarr::codec::raster::{Number, Predictor, Raster, Target, dtype};
-use fuzarr::codec::{bits, jpeg, jpeg_rows, lzw, packbits};
+use fuzarr::codec::{bits, fax, jpeg, jpeg_rows, jpeg2000, jpegxl, jpegxr, lerc, lzw, packbits, png, webp};
 use fuzarr::format::tiff::{header::TiffFile, page::Page};
 use fuzarr::format::{self, ImageSource, Limits, Place, Stored, omexml};
 use fuzarr::io::{MemoryFile, ReadAt, Watch};
@@ -21,6 +21,7 @@ pub fn by_name(name: &str) -> Option<fn(&[u8])> {
         "packing" => packing,
         "samples" => samples,
         "jpeg" => jpeg_stream,
+        "pictures" => pictures,
         "image" => image,
         _ => return None,
     })
@@ -147,6 +148,48 @@ pub fn jpeg_stream(data: &[u8]) {
             assert!(image.width <= most.0 && image.height <= most.1, "a frame larger than allowed");
             assert!(image.data.len() >= image.width * image.height * image.samples, "too few samples");
         }
+    }
+}
+
+/// The decoders of pictures with a size of their own, by the first byte; the next ones say what is wanted of them.
+pub fn pictures(data: &[u8]) {
+    let [which, width, height, samples, bits, option, rest @ ..] = data else { return };
+    let codecs = [
+        &fax::ROWS,
+        &fax::WORD_ROWS,
+        &fax::GROUP3,
+        &fax::GROUP4,
+        &jpeg2000::CODEC,
+        &jpegxl::CODEC,
+        &jpegxr::CODEC,
+        &lerc::CODEC,
+        &png::CODEC,
+        &webp::CODEC,
+        &jpeg::CODEC,
+    ];
+    let codec = codecs[usize::from(*which) % codecs.len()];
+    let (width, height) = (usize::from(*width) + 1, usize::from(*height) + 1);
+    let wanted = Wanted {
+        width,
+        height,
+        columns: width,
+        rows: height,
+        samples: usize::from(*samples) % 4 + 1,
+        bits: u32::from(*bits) % 32 + 1,
+        number: Number::Unsigned,
+        color: Color::Stored,
+        tables: None,
+        option: u64::from(*option),
+        reduce: 0,
+    };
+    if let Ok(picture) = (codec.decode)(rest, &wanted) {
+        assert!(
+            picture.width <= width.next_multiple_of(16) && picture.height <= height.next_multiple_of(16),
+            "{}: too large",
+            codec.name
+        );
+        let row = (picture.width * picture.samples * picture.bits as usize).div_ceil(8);
+        assert!(picture.data.len() >= row * picture.height, "{}: too few samples", codec.name);
     }
 }
 

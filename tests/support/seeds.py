@@ -71,3 +71,12 @@ def write(folder):
         put("jpeg", name, bytes([255, 255]) + imagecodecs.jpeg8_encode(np.stack([PIXELS] * 3, -1), **options))
     for dtype in (np.uint8, np.uint16):
         put("jpeg", f"lossless-{np.dtype(dtype)}", bytes([255, 255]) + imagecodecs.ljpeg_encode(PIXELS.astype(dtype)))
+    head = bytes([23 - 4, 23, 2, 7, 0])  # 20 x 24 pixels, 3 samples of 8 bits
+    rgb = np.ascontiguousarray(np.stack([PIXELS] * 3, -1))
+    made = [(4, imagecodecs.jpeg2k_encode(rgb, codecformat="J2K", level=0)), (5, imagecodecs.jpegxl_encode(rgb, lossless=True)),
+            (6, imagecodecs.jpegxr_encode(rgb)), (7, imagecodecs.lerc_encode(rgb)), (8, imagecodecs.png_encode(rgb)),
+            (9, imagecodecs.webp_encode(rgb, lossless=True)), (10, imagecodecs.jpeg8_encode(rgb))]
+    for which, stream in made:
+        put("pictures", f"codec-{which}", bytes([which]) + head + bytes(stream))
+    for which in range(4):
+        put("pictures", f"fax-{which}", bytes([which, 63, 15, 0, 0, which & 1]) + bytes([0x26, 0xA0, 0x4D, 0x9B, 0x35, 0xA8]) * 9)
