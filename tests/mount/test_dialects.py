@@ -165,6 +165,21 @@ def test_micromanager_stack(tmp_path, mount):
         assert [i.get("Name") for i in ome(root).findall(f"{OME}Image")] == ["run position 0", "run position 1"]
 
 
+def test_planes_of_a_damaged_file_of_a_stack_are_errors(tmp_path, mount):
+    want = dialects.mmstack(tmp_path, positions=1, files=3)
+    with open(tmp_path / "run_MMStack_1.tif", "r+b") as f:
+        f.seek(12)
+        f.seek(int.from_bytes(f.read(4), "little"))
+        f.write(bytes(4))  # no map of its planes any more
+    data = stored(mount(tmp_path).join("run_MMStack.ome.zarr"))
+    assert data.shape == want[0].shape
+    for t, c, z in [(0, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (1, 1, 1)]:
+        assert np.array_equal(data[t, c, z], want[0][t, c, z]), (t, c, z)
+    for t, c, z in [(0, 1, 1), (1, 0, 0), (1, 1, 0)]:
+        with pytest.raises(OSError):
+            data[t, c, z]
+
+
 def test_ndtiff(tmp_path, mount):
     want = dialects.ndtiff(tmp_path)
     root = mount(tmp_path).join("run_NDTiffStack.ome.zarr")
