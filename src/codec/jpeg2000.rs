@@ -40,6 +40,9 @@ pub struct Header {
     pub height: u32,
     /// How many times the picture can be had at half the size before.
     pub levels: u8,
+    /// Columns and rows of a tile, at most those of the picture, and the number of tiles.
+    tile: (u32, u32),
+    tiles: u64,
     /// The stream itself turns its first three components into RGB.
     transformed: bool,
     components: Vec<Component>,
@@ -110,7 +113,62 @@ impl Header {
         if tiles > MAX_TILES {
             return Err(Error::over_limit(format!("{tiles} tiles in one JPEG 2000 stream")));
         }
-        Ok(Header { width: x1 - x0, height: y1 - y0, levels: 0, transformed: false, components })
+        let (width, height) = (x1 - x0, y1 - y0);
+        let tile = (tile_x.min(width), tile_y.min(height));
+        Ok(Header { width, height, levels: 0, tile, tiles, transformed: false, components })
+    }
+
+    /// Refuses made-up precincts: the decoder holds something for each of them before it reads any.
+    fn check_precincts(&self, data: &[u8]) -> Result<()> {
+        let most = u64::from(self.width) * u64::from(self.height) / 64 + (1 << 16);
+        for style in self.styles(codestream(data)?) {
+            let count = self.precincts(style).saturating_mul(self.tiles);
+            if count > most {
+                return Err(Error::over_limit(format!("{count} precincts in one JPEG 2000 stream")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Precincts of a component of a tile in such a style, about (A.6.1, B.6).
+    fn precincts(&self, style: &[u8]) -> u64 {
+        let [levels, _, _, _, _, sizes @ ..] = style else { return 0 };
+        let levels = u32::from(*levels).min(32);
+        let of_level = |level: u32| {
+            let size = sizes.get(level as usize).copied().unwrap_or(0xff);
+            let side = |pixels: u32, exponent: u8| ((u64::from(pixels) >> (levels - level)) >> exponent) + 1;
+            side(self.tile.0, size & 15) * side(self.tile.1, size >> 4)
+        };
+        (0..=levels).map(of_level).sum()
+    }
+
+    /// The coding styles in the headers of the stream and its tiles, from their number of levels on.
+    fn styles<'a>(&self, stream: &'a [u8]) -> Vec<&'a [u8]> {
+        let (mut found, mut at, mut end) = (Vec::new(), 2, None);
+        while let Some([0xff, marker]) = stream.get(at..at + 2) {
+            if *marker == 0x93 {
+                // The data of a part of a tile; the next part follows it.
+                match end.take() {
+                    Some(next) if next > at => at = next,
+                    _ => break,
+                }
+                continue;
+            }
+            let Some([high, low]) = stream.get(at + 2..at + 4) else { break };
+            let length = usize::from(*high) << 8 | usize::from(*low);
+            let Some(body) = stream.get(at + 4..at + 2 + length) else { break };
+            match marker {
+                0x52 => found.extend(body.get(5..)),
+                0x53 => found.extend(body.get(if self.components.len() < 257 { 2 } else { 3 }..)),
+                0x90 => {
+                    let size = body.get(2..6).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+                    end = Some(at.saturating_add(size as usize));
+                }
+                _ => {}
+            }
+            at += 2 + length;
+        }
+        found
     }
 
     /// Are the chroma components smaller? Only YCbCr is stored so.
@@ -158,6 +216,7 @@ fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
         let (found, room) = (c.precision, wanted.container_bits());
         return Err(Error::malformed(format!("JPEG 2000 samples of {found} bits where at most {room} belong")));
     }
+    header.check_precincts(data)?;
     if reduce < wanted.reduce {
         return Err(Error::malformed(format!("a JPEG 2000 picture without resolution {}", wanted.reduce)));
     }
@@ -234,6 +293,25 @@ mod tests {
         for end in 0..HEAD.len() - 5 {
             assert!(Header::parse(&HEAD[..end]).is_err(), "{end}");
         }
+    }
+
+    #[test]
+    fn precincts_without_number_are_refused() {
+        let begin = HEAD.windows(2).position(|w| w == b"\xff\x52").unwrap();
+        let mut head = HEAD[..begin].to_vec();
+        for at in [8, 12, 24, 28] {
+            head[at..at + 4].copy_from_slice(&4096_u32.to_be_bytes());
+        }
+        let style = |size: u8| [&b"\xff\x52\0\x12\x01\0\0\x01\x01\x05\x04\x04\0\0"[..], &[size; 6]].concat();
+        let check = |data: &[u8]| Header::parse(data).unwrap().check_precincts(data).map_err(|e| e.kind());
+        assert_eq!(check(&[&head[..], &style(0x77)].concat()), Ok(()));
+        assert_eq!(check(&[&head[..], &style(0x11)].concat()), Err(crate::Kind::OverLimit));
+        // In the header of the second part of a tile.
+        let part = |size: u8| b"\xff\x90\0\x0a\0\0\0\0\0".iter().copied().chain([size, 0, 1]).collect::<Vec<u8>>();
+        let first = [&part(16)[..], b"\xff\x93ab"].concat();
+        let whole = |size| [&head[..], &style(0x77), &first, &part(0), &style(size), b"\xff\x93cd"].concat();
+        assert_eq!(check(&whole(0x77)), Ok(()));
+        assert_eq!(check(&whole(0x11)), Err(crate::Kind::OverLimit));
     }
 
     #[test]
