@@ -1,6 +1,7 @@
 //! Decoders: bytes in, samples out; no I/O. Each fills the caller's buffer and stops there, so that no stream can grow
 //! beyond what its image has room for.
 
+pub mod base64;
 pub mod bits;
 pub mod deflate;
 pub mod fax;

@@ -6,6 +6,7 @@ use std::io;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 
 use super::omexml::{Out, attribute};
+use crate::codec::base64;
 use crate::model::{Affine, Figure, Mask, Rgba, RoiShape, Rois, Series};
 
 /// Which regions are written: the schema wants at least one shape.
@@ -115,39 +116,11 @@ fn transform(out: &mut Out, Affine([a00, a01, a02, a10, a11, a12]): &Affine) -> 
 }
 
 fn bits(out: &mut Out, mask: &Mask) -> io::Result<()> {
-    let text = base64(&mask.bits);
+    let text = base64::encode(&mask.bits);
     let mut element = BytesStart::new("BinData");
     element.push_attribute(("BigEndian", "false"));
     element.push_attribute(("Length", text.len().to_string().as_str()));
     out.write_event(Event::Start(element))?;
     out.write_event(Event::Text(BytesText::from_escaped(text)))?;
     out.write_event(Event::End(BytesEnd::new("BinData")))
-}
-
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
-        let all = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let value = all >> (18 - 6 * digit) & 63;
-            text.push(if digit <= group.len() { char::from(DIGITS[value as usize]) } else { '=' });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_of_every_length() {
-        // RFC 4648, section 10.
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 }

@@ -118,10 +118,10 @@ impl RoiParser {
             return;
         }
         let Some(data) = self.mask.as_mut().and_then(|m| m.data.as_mut()) else { return };
-        if self.held + data.len() + text.len() / 4 * 3 > MAX_HELD {
+        if self.held + data.len() + text.len() > MAX_HELD {
             self.give_up();
-        } else if let Err(why) = data.push(text) {
-            self.fault = Some(why);
+        } else {
+            data.push(text);
         }
     }
 

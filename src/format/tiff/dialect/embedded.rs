@@ -1,6 +1,6 @@
 //! JPEG streams that lie inside metadata, as pages of a file in memory.
 
-use super::philips::base64;
+use crate::codec::base64;
 use crate::error::{Error, Result};
 use crate::format::Limits;
 use crate::format::tiff::header::TiffFile;
@@ -19,7 +19,7 @@ pub(super) fn jpeg_page(text: &str, limits: &Limits) -> Result<Page> {
     if text.len() > MAX_STREAM {
         return Err(Error::over_limit(format!("an embedded image of {} bytes", text.len())));
     }
-    let stream = base64(text)?;
+    let stream = base64::decode(text)?;
     let frame = Frame::find(&stream).ok_or_else(|| Error::malformed("no JPEG frame"))?;
     let file = TiffFile::open(Arc::new(MemoryFile(wrap(&stream, &frame))))?;
     Page::parse(&file, file.first_ifd, limits)

@@ -6,7 +6,7 @@ use super::embedded::jpeg_page;
 use super::pictures::{Fit, Picture, Pictures};
 use super::xml::Element;
 use super::{Dialect, Opening, latin_or_utf8};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::ImageSource;
 use crate::format::tiff::series::{about_content, warn};
 use crate::format::tiff::tags::tag;
@@ -171,34 +171,6 @@ fn date_time(text: &str) -> Option<String> {
     Some(format!("{}-{}-{}T{}:{}:{}", date.0, date.1, date.2, time.0, time.1, time.2))
 }
 
-/// Bytes of base64 (RFC 4648 section 4), whatever white space is between.
-///
-/// # Errors
-/// `Malformed` for other characters.
-pub(super) fn base64(text: &str) -> Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut held) = (0_u32, 0);
-    for byte in text.bytes().filter(|b| !b.is_ascii_whitespace()) {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'=' => break,
-            other => return Err(Error::malformed(format!("byte {other} in base64"))),
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
-        }
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,8 +181,6 @@ mod tests {
         assert_eq!(spacing("\"0\" \"1\""), None);
         assert_eq!(date_time("20111213141516.000000").as_deref(), Some("2011-12-13T14:15:16"));
         assert_eq!(date_time("2011"), None);
-        assert_eq!(base64("aGVs\nbG8=").unwrap(), b"hello");
-        assert!(base64("a*b").is_err());
     }
 
     #[test]
