@@ -29,13 +29,13 @@ fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
     let header = Header::parse(data)?;
     let (width, height) = (header.container.0 as usize, header.container.1 as usize);
     wanted.check_size("JPEG XR", width, height)?;
-    if header.container != header.stream {
+    if header.container != header.stream.size {
         return Err(Error::malformed(format!(
             "a JPEG XR stream of {} x {} pixels in a container of {width} x {height}",
-            header.stream.0, header.stream.1
+            header.stream.size.0, header.stream.size.1
         )));
     }
-    let image = catch_unwind(AssertUnwindSafe(|| run(data, (header.container.0, header.container.1), wanted)))
+    let image = catch_unwind(AssertUnwindSafe(|| run(data, &header, wanted)))
         .unwrap_or_else(|_| Err(Error::malformed("damaged JPEG XR data")))?;
     let format = image.pixel_format();
     let (bits, number) = sample(format.bit_depth()).ok_or_else(|| Error::unsupported("JPEG XR with packed samples"))?;
@@ -73,7 +73,7 @@ fn sample(depth: BitDepth) -> Option<(u32, Number)> {
 }
 
 /// Runs the decoder, after what it makes of the headers has been compared with ours.
-fn run(data: &[u8], size: (u32, u32), wanted: &Wanted<'_>) -> Result<DecodedImage> {
+fn run(data: &[u8], header: &Header, wanted: &Wanted<'_>) -> Result<DecodedImage> {
     let damaged = |e: jpegxr::Error| Error::malformed(format!("damaged JPEG XR data ({e})"));
     let mut decoder = open(data)?.map_err(damaged)?;
     let format = decoder.pixel_format().map_err(damaged)?;
@@ -82,7 +82,8 @@ fn run(data: &[u8], size: (u32, u32), wanted: &Wanted<'_>) -> Result<DecodedImag
         return Err(Error::unsupported("JPEG XR with shared exponents"));
     }
     wanted.check_samples("JPEG XR", format.bits_per_pixel() / bits as usize)?;
-    if decoder.dimensions().map_err(damaged)? != size {
+    header.stream.check(format)?;
+    if decoder.dimensions().map_err(damaged)? != header.container {
         return Err(Error::malformed("JPEG XR data that contradict themselves about their size"));
     }
     decoder.decode().map_err(damaged)
@@ -126,11 +127,57 @@ impl Drop for Folder {
     }
 }
 
-/// Sizes as the container says them (tags 0xBC80, 0xBC81), and the stream inside of it.
+/// Sizes as the container says them (tags 0xBC80, 0xBC81), and what the stream inside of it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Header {
     container: (u32, u32),
-    stream: (u32, u32),
+    stream: Stream,
+}
+
+/// The image header of a stream (8.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stream {
+    size: (u32, u32),
+    /// SPATIAL_XFRM_SUBORDINATE: turned or mirrored.
+    turned: bool,
+    /// WINDOWING_FLAG: a part of what is coded.
+    window: bool,
+    /// ALPHA_IMAGE_PLANE_FLAG.
+    alpha: bool,
+    /// OUTPUT_CLR_FMT.
+    color: u8,
+    /// OUTPUT_BITDEPTH.
+    depth: u8,
+}
+
+impl Stream {
+    /// The decoder writes samples as the stream says into room that it made as the container says: both must say the same.
+    fn check(&self, format: jpegxr::PixelFormat) -> Result<()> {
+        let depth = match format.bit_depth() {
+            BitDepth::Eight => 1,
+            BitDepth::Sixteen => 2,
+            BitDepth::SignedSixteen => 3,
+            BitDepth::HalfFloat => 4,
+            BitDepth::SignedThirtyTwo => 6,
+            BitDepth::Float => 7,
+            _ => return Err(Error::unsupported("JPEG XR with packed samples")),
+        };
+        let colors = format.channel_count() - u8::from(format.has_alpha());
+        let color = match format.color_format() {
+            ColorFormat::Luma => (0, 1),
+            ColorFormat::Cmyk => (4, 4),
+            ColorFormat::NComponent => (6, colors),
+            ColorFormat::Rgb => (7, 3),
+            _ => return Err(Error::unsupported("JPEG XR with subsampled or shared samples")),
+        };
+        if (color, depth, format.has_alpha()) != ((self.color, colors), self.depth, self.alpha) {
+            return Err(Error::malformed("a JPEG XR stream of other samples than its container says"));
+        }
+        if self.turned || self.window {
+            return Err(Error::unsupported("JPEG XR that is turned, mirrored or cropped"));
+        }
+        Ok(())
+    }
 }
 
 impl Header {
@@ -157,16 +204,25 @@ impl Header {
         Ok(Header { container, stream: Self::stream(data.get(start..).ok_or_else(short)?)? })
     }
 
-    /// The image header of the stream (8.3): sides less one, of 16 or 32 bits.
-    fn stream(data: &[u8]) -> Result<(u32, u32)> {
+    /// The image header of the stream: flags, then sides less one, of 16 or 32 bits.
+    fn stream(data: &[u8]) -> Result<Stream> {
+        let short = || Error::truncated("the JPEG XR data end in their headers");
         let data =
             data.strip_prefix(b"WMPHOTO\0").ok_or_else(|| Error::malformed("no JPEG XR stream in its container"))?;
-        let size = if data.get(2).is_some_and(|flags| flags & 0x80 != 0) { 2 } else { 4 };
+        let [_, tiling, flags, output, sides @ ..] = data else { return Err(short()) };
+        let size = if flags & 0x80 != 0 { 2 } else { 4 };
         let side = |i: usize| {
-            let bytes = data.get(4 + i * size..4 + (i + 1) * size)?;
+            let bytes = sides.get(i * size..(i + 1) * size)?;
             bytes.iter().fold(0_u32, |n, b| n << 8 | u32::from(*b)).checked_add(1)
         };
-        side(0).zip(side(1)).ok_or_else(|| Error::truncated("the JPEG XR data end in their headers"))
+        Ok(Stream {
+            size: side(0).zip(side(1)).ok_or_else(short)?,
+            turned: tiling & 0x38 != 0,
+            window: flags & 0x20 != 0,
+            alpha: flags & 1 != 0,
+            color: output >> 4,
+            depth: output & 15,
+        })
     }
 }
 
@@ -197,7 +253,8 @@ mod tests {
     #[test]
     fn sizes_are_read_from_both_headers() {
         let header = Header::parse(&container(61)).unwrap();
-        assert_eq!(header, Header { container: (61, 50), stream: (61, 50) });
+        let stream = Stream { size: (61, 50), turned: false, window: false, alpha: false, color: 0, depth: 1 };
+        assert_eq!(header, Header { container: (61, 50), stream });
         for end in 0..66 {
             assert!(Header::parse(&container(61)[..end]).is_err(), "{end}");
         }
