@@ -40,7 +40,7 @@ def hammer(m, wanted, tmp_path):
     try:
         ps = [subprocess.Popen([sys.executable, "-S", script, m.path, listing, str(i), str(SECONDS)], stdout=subprocess.PIPE, text=True)
               for i in range(READERS)]
-        out = [p.communicate(timeout=200)[0].splitlines() for p in ps]
+        out = [p.communicate(timeout=400)[0].splitlines() for p in ps]
     finally:
         done.set()
         forgetter.join()
@@ -51,7 +51,7 @@ def hammer(m, wanted, tmp_path):
     return complaints, sum(int(o[-1].split()[0]) for o in out if o)
 
 
-@pytest.mark.seconds(400)
+@pytest.mark.seconds(600)
 def test_32_readers_over_the_samples(tmp_path, mount):
     source = tmp_path / "src"
     fixtures.write_all(source, expected=False)
@@ -70,7 +70,7 @@ def test_32_readers_over_the_samples(tmp_path, mount):
 
 
 @pytest.mark.skipif(not corpus.folder(), reason="the corpus is not here")
-@pytest.mark.seconds(500)
+@pytest.mark.seconds(700)
 def test_32_readers_over_the_corpus(tmp_path, mount):
     entries = [e["path"] for e in corpus.manifest()["files"]]
     entries = [p for p in entries if not corpus.out_of_scope(os.path.join(corpus.folder(), p))]
