@@ -91,7 +91,7 @@ fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Tags of the first directory decide what is in scope: one of the compressions that are read.
+/// Tags of the first directory decide what is in scope: any compression but those that are refused.
 fn in_scope(path: &Path) -> bool {
     if path.extension().is_some_and(|e| e == "ome") {
         return true;
@@ -101,7 +101,7 @@ fn in_scope(path: &Path) -> bool {
     let tiff = format::tiff::header::TiffFile::open(Arc::new(file)).unwrap();
     let ifd = format::tiff::ifd::Ifd::read(&tiff, tiff.first_ifd).unwrap();
     let compression = ifd.u64(259).unwrap().unwrap_or(1);
-    matches!(compression, 1 | 5 | 7 | 8 | 32946 | 32773 | 50000)
+    !matches!(compression, 6 | 34661 | 34892)
 }
 
 fn number(value: &Value) -> u64 {
@@ -141,8 +141,10 @@ fn check_facts(s: &Series, want: &Value, wrong: &mut Vec<String>) {
     }
     if let Some(physical) = want["physical_um"].as_object() {
         for (axis, q) in [("x", &s.physical.x), ("y", &s.physical.y), ("z", &s.physical.z)] {
-            if !close(micrometers(q.as_ref()), physical[axis].as_f64()) {
-                wrong.push(format!("physical {axis} is {q:?}, not {}", physical[axis]));
+            // An axis that is not there was not looked at by the oracle.
+            let Some(want) = physical.get(axis) else { continue };
+            if !close(micrometers(q.as_ref()), want.as_f64()) {
+                wrong.push(format!("physical {axis} is {q:?}, not {want}"));
             }
         }
     }
@@ -157,11 +159,16 @@ fn check_facts(s: &Series, want: &Value, wrong: &mut Vec<String>) {
             wrong.push(format!("no channel {i}"));
             continue;
         };
-        if let Some(name) = channel["name"].as_str().filter(|n| Some(*n) != ours.name.as_deref()) {
+        // Samples of RGB are channels of their own: `<name> R`.
+        let name = ours.name.as_deref().map(|n| if s.rgb { n.trim_end_matches(" R") } else { n });
+        if let Some(name) = channel["name"].as_str().filter(|n| Some(*n) != name) {
             wrong.push(format!("channel {i} is {:?}, not {name}", ours.name));
         }
         let color = ours.color.map(|c| c.hex().to_lowercase());
-        if let Some(want) = channel["color_rgba"].as_str().filter(|w| color.as_deref() != Some(&w[..6])) {
+        if let Some(want) = channel["color_rgba"].as_str().filter(|w| {
+            // Of Micro-Manager's colours the oracle gives the bytes as they stand: alpha first.
+            color.as_deref() != Some(&w[..6]) && color.as_deref() != w.strip_prefix("ff")
+        }) {
             wrong.push(format!("colour of channel {i} is {color:?}, not {want}"));
         }
         for (key, ours) in [("em_nm", ours.emission_nm), ("ex_nm", ours.excitation_nm)] {
@@ -217,7 +224,9 @@ fn every_good_image_in_scope_reads_as_the_manifest_says() {
     let (mut checked, mut skipped, mut failed) = (0, Vec::new(), Vec::new());
     for entry in manifest["files"].as_array().unwrap() {
         let (format, name) = (entry["format"].as_str().unwrap(), entry["path"].as_str().unwrap());
-        if !matches!(format, "OME-TIFF" | "TIFF" | "ImageJ") {
+        const DIALECTS: [&str; 9] =
+            ["SVS", "NDPI", "SCN", "QPTIFF", "Philips TIFF", "BIF", "STK", "LSM", "Micro-Manager"];
+        if !DIALECTS.contains(&format) && !matches!(format, "OME-TIFF" | "TIFF" | "ImageJ") {
             continue;
         }
         let path = root.join(name);
@@ -251,7 +260,7 @@ fn every_good_image_in_scope_reads_as_the_manifest_says() {
     }
     eprintln!("{checked} images checked; out of scope: {}", skipped.join(", "));
     assert!(failed.is_empty(), "{} faults:\n{}", failed.len(), failed.join("\n"));
-    assert!(checked > 150);
+    assert!(checked > 250);
 }
 
 /// Some units of every series and level: enough to see errors, few enough for sizes that nobody has.
