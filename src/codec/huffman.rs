@@ -1,10 +1,23 @@
-//! What the processes of JPEG share: Huffman tables and entropy-coded bits (ITU-T T.81 annexes B.2.4.2 and F.2.2).
+//! What the processes of JPEG share: Huffman tables, entropy-coded bits, the order of coefficients (ITU-T T.81 annexes A.3.6,
+//! B.2.4.2 and F.2.2).
 
 use crate::error::{Error, Result};
+
+/// The order of coefficients in a block (T.81 figure A.6).
+pub const ZIGZAG: [usize; 64] = [
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
+    28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
+    47, 55, 62, 63,
+];
+
+/// Codes of up to so many bits are found in one step.
+const FAST: u32 = 9;
 
 /// A Huffman table by code length (T.81 annex F.2.2.3).
 #[derive(Clone)]
 pub struct Table {
+    /// Length and value of the code that a bit pattern begins with; length 0: it is longer.
+    fast: Vec<(u8, u8)>,
     /// For each length of 1 to 16 bits: one past the last code, shifted up to 16 bits.
     limit: [u32; 17],
     /// For each length: what to add to a code to find its value.
@@ -19,33 +32,70 @@ impl Table {
     /// `Truncated`, `Malformed`.
     pub fn parse_all(mut body: &[u8], tables: &mut [Option<Table>; 8]) -> Result<()> {
         while let Some((&head, after)) = body.split_first() {
-            let short = || Error::truncated("a short Huffman table");
-            let counts: &[u8; 16] = after.first_chunk().ok_or_else(short)?;
-            let total = counts.iter().map(|c| usize::from(*c)).sum::<usize>();
-            let values = after.get(16..16 + total).ok_or_else(short)?;
+            let (counts, values, rest) = Table::split(after)?;
             if head & 0xec == 0 {
                 tables[usize::from(head >> 2 & 4 | head & 3)] = Some(Table::new(counts, values)?);
             }
-            body = &after[16 + total..];
+            body = rest;
         }
         Ok(())
     }
 
-    fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self> {
-        let mut table = Table { limit: [0; 17], offset: [0; 17], values: values.to_vec() };
+    /// One table at the beginning of `bytes`: sixteen counts, the values, and what follows.
+    ///
+    /// # Errors
+    /// `Truncated`.
+    pub fn split(bytes: &[u8]) -> Result<(&[u8; 16], &[u8], &[u8])> {
+        let short = || Error::truncated("a short Huffman table");
+        let (counts, rest) = bytes.split_first_chunk::<16>().ok_or_else(short)?;
+        let total = counts.iter().map(|n| usize::from(*n)).sum();
+        let (values, rest) = rest.split_at_checked(total).ok_or_else(short)?;
+        Ok((counts, values, rest))
+    }
+
+    /// From as many values as the counts say.
+    ///
+    /// # Errors
+    /// `Malformed` if there are more codes than bits allow.
+    pub fn new(counts: &[u8; 16], values: &[u8]) -> Result<Self> {
+        let mut table =
+            Table { fast: vec![(0, 0); 1 << FAST], limit: [0; 17], offset: [0; 17], values: values.to_vec() };
+        let mut left = values.iter();
         let (mut code, mut index) = (0_u32, 0_i32);
-        for (length, count) in (1..=16).zip(counts) {
-            table.offset[length] = index - code as i32;
-            code += u32::from(*count);
-            index += i32::from(*count);
-            if code > 1 << length {
-                return Err(Error::malformed("a Huffman table with too many codes"));
+        for (length, count) in (1_u32..).zip(counts) {
+            table.offset[length as usize] = index - code as i32;
+            for value in left.by_ref().take(usize::from(*count)) {
+                if code >= 1 << length {
+                    return Err(Error::malformed("a Huffman table with too many codes"));
+                }
+                if length <= FAST {
+                    let begin = (code << (FAST - length)) as usize;
+                    table.fast[begin..begin + (1 << (FAST - length))].fill((length as u8, *value));
+                }
+                code += 1;
+                index += 1;
             }
-            table.limit[length] = code << (16 - length);
+            table.limit[length as usize] = code << (16 - length);
             code <<= 1;
         }
         Ok(table)
     }
+
+    /// Length and value of the code that 16 bits begin with.
+    pub fn find(&self, bits: u32) -> Option<(u32, u8)> {
+        let (length, value) = self.fast[(bits >> (16 - FAST)) as usize];
+        if length > 0 {
+            return Some((u32::from(length), value));
+        }
+        let length = (FAST as usize + 1..=16).find(|l| bits < self.limit[*l])?;
+        let index = (bits >> (16 - length)) as i32 + self.offset[length];
+        self.values.get(usize::try_from(index).ok()?).map(|v| (length as u32, *v))
+    }
+}
+
+/// The number that `bits` bits, 1 to 16, stand for: the first one tells its sign (T.81 annex F.2.2.1).
+pub fn signed(value: i32, bits: u32) -> i32 {
+    if value < 1 << (bits - 1) { value - (1 << bits) + 1 } else { value }
 }
 
 /// Entropy-coded bits; zeros follow the end, and how many is counted.
@@ -95,11 +145,10 @@ impl<'a> Bits<'a> {
     pub fn symbol(&mut self, table: &Table) -> Result<u8> {
         self.fill();
         let ahead = (self.held >> (self.have - 16)) as u32 & 0xffff;
-        let damaged = || Error::malformed("damaged JPEG data: no such code");
-        let length = (1..=16).find(|l| ahead < table.limit[*l]).ok_or_else(damaged)?;
-        let code = self.take(length as u32);
-        let value = usize::try_from(code as i32 + table.offset[length]).ok().and_then(|i| table.values.get(i));
-        value.copied().ok_or_else(damaged)
+        let found = table.find(ahead);
+        let (length, value) = found.ok_or_else(|| Error::malformed("damaged JPEG data: no such code"))?;
+        self.take(length);
+        Ok(value)
     }
 
     /// A number of so many bits, at most 16, whose first bit tells its sign (T.81 annex F.2.2.1).
@@ -109,7 +158,7 @@ impl<'a> Bits<'a> {
         }
         self.fill();
         let value = self.take(u32::from(bits)) as i32;
-        if value < 1 << (bits - 1) { value - (1 << bits) + 1 } else { value }
+        signed(value, u32::from(bits))
     }
 
     /// Was everything so far in the data?

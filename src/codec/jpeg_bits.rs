@@ -1,67 +1,12 @@
-//! Bits and Huffman codes of a JPEG scan (ITU-T T.81, annexes C and F.2.2), read in pieces.
+//! Bits of a JPEG scan (ITU-T T.81, annex F.2.2), read in pieces.
 
 use std::io::{self, BufRead};
 
-/// Codes of up to so many bits are found in one step.
-const FAST: u32 = 9;
+use super::huffman::{Table, signed};
 
 /// An error of the data.
 pub(super) fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-/// A Huffman table.
-pub(super) struct Huffman {
-    /// Length and value of the code that a bit pattern begins with; length 0: it is longer.
-    fast: Vec<(u8, u8)>,
-    /// For each length, the first code above it, left-justified in 16 bits, and what leads from code to value.
-    above: [u32; 17],
-    offset: [i32; 17],
-    values: Vec<u8>,
-}
-
-impl Huffman {
-    /// From sixteen counts and the values.
-    ///
-    /// # Errors
-    /// If there are more codes than bits allow.
-    pub fn parse(bytes: &[u8]) -> io::Result<(Self, &[u8])> {
-        let short = || damaged("a short Huffman table");
-        let (counts, rest) = bytes.split_first_chunk::<16>().ok_or_else(short)?;
-        let total = counts.iter().map(|n| usize::from(*n)).sum();
-        let (values, rest) = rest.split_at_checked(total).filter(|_| total <= 256).ok_or_else(short)?;
-        let mut table =
-            Huffman { fast: vec![(0, 0); 1 << FAST], above: [0; 17], offset: [0; 17], values: values.to_vec() };
-        let (mut code, mut index) = (0_u32, 0_usize);
-        for (length, count) in (1_u32..).zip(counts) {
-            table.offset[length as usize] = index as i32 - code as i32;
-            for _ in 0..*count {
-                if code >= 1 << length {
-                    return Err(damaged("more Huffman codes than bits allow"));
-                }
-                if length <= FAST {
-                    let begin = (code << (FAST - length)) as usize;
-                    table.fast[begin..begin + (1 << (FAST - length))].fill((length as u8, values[index]));
-                }
-                code += 1;
-                index += 1;
-            }
-            table.above[length as usize] = code << (16 - length);
-            code <<= 1;
-        }
-        Ok((table, rest))
-    }
-
-    /// Length and value of the code that 16 bits begin with.
-    fn find(&self, bits: u32) -> Option<(u32, u8)> {
-        let (length, value) = self.fast[(bits >> (16 - FAST)) as usize];
-        if length > 0 {
-            return Some((u32::from(length), value));
-        }
-        let length = (FAST as usize + 1..=16).find(|l| bits < self.above[*l])?;
-        let index = (bits >> (16 - length)) as i32 + self.offset[length];
-        self.values.get(usize::try_from(index).ok()?).map(|v| (length as u32, *v))
-    }
 }
 
 /// Bytes, and after the headers bits.
@@ -161,7 +106,7 @@ impl<R: BufRead> Bits<R> {
     }
 
     /// The next Huffman code's value.
-    pub fn symbol(&mut self, table: &Huffman) -> io::Result<u8> {
+    pub fn symbol(&mut self, table: &Table) -> io::Result<u8> {
         if self.count < 32 {
             self.look_ahead()?;
         }
@@ -181,7 +126,7 @@ impl<R: BufRead> Bits<R> {
         }
         let bits = (self.ahead >> (64 - size)) as i32;
         self.take(size)?;
-        Ok(if bits < 1 << (size - 1) { bits - (1 << size) + 1 } else { bits })
+        Ok(signed(bits, size))
     }
 
     /// Goes on behind restart marker `number`.

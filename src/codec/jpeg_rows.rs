@@ -5,20 +5,16 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::jpeg_bits::{Bits, Huffman, damaged};
+use super::huffman::{Table, ZIGZAG};
+use super::jpeg_bits::{Bits, damaged};
 use crate::error::{Error, Result};
 
 /// Columns and rows of a block.
 const SIDE: usize = 8;
+/// Values of a Huffman table are bytes, each once.
+const MAX_CODES: usize = 256;
 /// Headers are some hundred bytes; comments may be longer.
 const MAX_SEGMENTS: usize = 4096;
-
-/// The order of coefficients in a block.
-const ZIGZAG: [usize; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
-    28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
-    47, 55, 62, 63,
-];
 
 /// One component: its tables, and the decoded rows that are still needed.
 #[derive(Default)]
@@ -45,8 +41,8 @@ struct Component {
 pub struct Rows<R> {
     bits: Bits<R>,
     quantization: [[u16; 64]; 4],
-    dc: [Option<Box<Huffman>>; 4],
-    ac: [Option<Box<Huffman>>; 4],
+    dc: [Option<Box<Table>>; 4],
+    ac: [Option<Box<Table>>; 4],
     components: Vec<Component>,
     width: usize,
     height: usize,
@@ -167,7 +163,12 @@ impl<R: BufRead> Rows<R> {
 
     fn huffman(&mut self, mut body: &[u8]) -> io::Result<()> {
         while let [kind, rest @ ..] = body {
-            let (table, rest) = Huffman::parse(rest)?;
+            let refused = |e: Error| damaged(e.what());
+            let (counts, values, rest) = Table::split(rest).map_err(refused)?;
+            if values.len() > MAX_CODES {
+                return Err(damaged("a Huffman table with too many codes"));
+            }
+            let table = Table::new(counts, values).map_err(refused)?;
             let tables = if kind >> 4 == 0 { &mut self.dc } else { &mut self.ac };
             tables[usize::from(kind & 3)] = Some(Box::new(table));
             body = rest;
@@ -320,8 +321,8 @@ impl<R: BufRead> Read for Rows<R> {
 /// The coefficients of a block, dequantized, row after row.
 fn block_of<R: BufRead>(
     bits: &mut Bits<R>,
-    dc: &Huffman,
-    ac: &Huffman,
+    dc: &Table,
+    ac: &Table,
     table: &[u16; 64],
     predicted: &mut i32,
 ) -> io::Result<[i64; 64]> {

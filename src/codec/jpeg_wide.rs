@@ -1,6 +1,6 @@
 //! JPEG with samples of 12 bits: the extended sequential process with Huffman codes (ITU-T T.81, SOF1).
 
-use super::huffman::{Bits, Table};
+use super::huffman::{Bits, Table, ZIGZAG};
 use crate::error::{Error, Result};
 
 /// Decoded components, side by side.
@@ -29,13 +29,6 @@ struct Decoder {
     tables: [Option<Table>; 8],
     restart: usize,
 }
-
-/// Where the coefficients of a block lie, in the order of the stream (T.81 figure A.6).
-const ZIGZAG: [u8; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
-    28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
-    47, 55, 62, 63,
-];
 
 /// Decodes a stream from its headers on, tables already in front. The caller has checked the size of the frame.
 ///
@@ -111,7 +104,7 @@ impl Decoder {
             let slot = slot.ok_or_else(|| Error::malformed("a quantization table of a number above 3"))?;
             let mut table = [0; 64];
             for (place, value) in ZIGZAG.iter().zip(values.chunks_exact(size)) {
-                table[usize::from(*place)] = value.iter().fold(0, |n, b| n << 8 | u16::from(*b));
+                table[*place] = value.iter().fold(0, |n, b| n << 8 | u16::from(*b));
             }
             *slot = Some(table);
             body = &after[64 * size..];
@@ -237,7 +230,7 @@ fn read_block(bits: &mut Bits<'_>, dc: &Table, ac: &Table, steps: &[u16; 64], be
             (_, 0) => break,
             _ => {
                 at += run;
-                let place = ZIGZAG.get(at).map(|p| usize::from(*p));
+                let place = ZIGZAG.get(at).copied();
                 let place = place.ok_or_else(|| Error::malformed("damaged JPEG data: more than 64 coefficients"))?;
                 block[place] = bits.signed(size) as f32 * f32::from(steps[place]);
                 at += 1;

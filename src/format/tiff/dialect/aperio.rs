@@ -9,7 +9,6 @@ use crate::error::Result;
 use crate::format::ImageSource;
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::page::Page;
-use crate::format::tiff::series::about_content;
 use crate::format::tiff::tags::tag;
 use crate::model::{Objective, Physical, Quantity, Role, Series};
 use crate::sync::Arc;
@@ -38,15 +37,7 @@ impl Dialect for Aperio {
         let keys = Keys::parse(&latin_or_utf8(&document));
         let mut slide = Slide::default();
         for ifd in 0..index.offsets.len() as u64 {
-            let page = match pictures.page(ifd) {
-                Ok(page) => page,
-                // Without its slide the file is none; a label that cannot be read costs no more than itself.
-                Err(e) if ifd == 0 || !about_content(&e) => return Err(e),
-                Err(e) => {
-                    pictures.warn(format!("left out: {}", e.reason()));
-                    continue;
-                }
-            };
+            let Some(page) = pictures.page_if_readable(ifd)? else { continue };
             slide.sort(ifd, &page);
         }
         let size = slide.levels.first().map(|l| l.size).unwrap_or_default();

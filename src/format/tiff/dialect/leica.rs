@@ -26,9 +26,7 @@ impl Dialect for Leica {
     }
 
     fn knows(&self, opening: &Opening<'_>) -> bool {
-        let text = opening.description.as_deref().unwrap_or_default();
-        let head = &text[..text.len().min(4096)];
-        head.windows(4).any(|w| w == b"<scn") && head.windows(27).any(|w| w == b"leica-microsystems.com/scn/")
+        opening.mentions(b"<scn") && opening.mentions(b"leica-microsystems.com/scn/")
     }
 
     fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {

@@ -139,6 +139,12 @@ impl<'a> Opening<'a> {
         self.description.as_deref().is_some_and(|d| d.starts_with(prefix))
     }
 
+    /// Do the first 4 KiB of the first page's description hold these words?
+    pub fn mentions(&self, words: &[u8]) -> bool {
+        let text = self.description.as_deref().unwrap_or_default();
+        text[..text.len().min(4096)].windows(words.len()).any(|w| w == words)
+    }
+
     /// Does the first page's Software begin so?
     pub fn made_by(&self, prefix: &str) -> bool {
         matches!(self.first.text(tag::SOFTWARE, 4096), Ok(Some(text)) if text.starts_with(prefix.as_bytes()))

@@ -25,9 +25,7 @@ impl Dialect for Philips {
     }
 
     fn knows(&self, opening: &Opening<'_>) -> bool {
-        let text = opening.description.as_deref().unwrap_or_default();
-        let head = &text[..text.len().min(4096)];
-        head.windows(11).any(|w| w == b"DPUfsImport")
+        opening.mentions(b"DPUfsImport")
     }
 
     fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {
@@ -39,14 +37,7 @@ impl Dialect for Philips {
         let mut levels: Vec<(u64, (u64, u64))> = Vec::new();
         let mut associated: Vec<(String, u64)> = Vec::new();
         for ifd in 0..index.offsets.len() as u64 {
-            let page = match pictures.page(ifd) {
-                Ok(page) => page,
-                Err(e) if ifd == 0 || !about_content(&e) => return Err(e),
-                Err(e) => {
-                    pictures.warn(format!("left out: {}", e.reason()));
-                    continue;
-                }
-            };
+            let Some(page) = pictures.page_if_readable(ifd)? else { continue };
             let text = latin_or_utf8(&page.ifd.bytes(tag::IMAGE_DESCRIPTION, 64).ok().flatten().unwrap_or_default())
                 .to_lowercase();
             let named = ["label", "macro"].into_iter().find(|n| text.starts_with(n));

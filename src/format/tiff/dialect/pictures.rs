@@ -7,7 +7,7 @@ use crate::format::tiff::files::Indexed;
 use crate::format::tiff::mosaic::Mosaic;
 use crate::format::tiff::page::Page;
 use crate::format::tiff::planes::{Planes, Run};
-use crate::format::tiff::series::{Templates, plan, push_level, series, strips_follow, warn};
+use crate::format::tiff::series::{Templates, about_content, plan, push_level, series, strips_follow, warn};
 use crate::format::tiff::source::{LevelAt, LevelPlan, PageCache, Plan, TiffSource};
 use crate::model::{Rois, Role, Series};
 use crate::sync::Arc;
@@ -93,6 +93,21 @@ impl<'a> Pictures<'a> {
         let page = Page::parse(&self.index.tiff, self.index.offset(ifd)?, self.opening.limits);
         self.opening.watch.tick();
         page.map_err(|e| e.at(format!("IFD {ifd}")))
+    }
+
+    /// The same, for a walk over all pages: one whose content is at fault is left out, with a warning.
+    ///
+    /// # Errors
+    /// Of the first page any, because without its slide the file is none; of others those that are not about the content.
+    pub fn page_if_readable(&mut self, ifd: u64) -> Result<Option<Page>> {
+        match self.page(ifd) {
+            Ok(page) => Ok(Some(page)),
+            Err(e) if ifd == 0 || !about_content(&e) => Err(e),
+            Err(e) => {
+                self.warn(format!("left out: {}", e.reason()));
+                Ok(None)
+            }
+        }
     }
 
     /// Adds a picture; what is no smaller version of its first level is left out, with a warning. Gives the series, to be

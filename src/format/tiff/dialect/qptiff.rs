@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::format::ImageSource;
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::page::Page;
-use crate::format::tiff::series::{about_content, date_time, resolution};
+use crate::format::tiff::series::{date_time, resolution};
 use crate::model::{Objective, Physical, Quantity, Rgb, Role};
 use crate::sync::Arc;
 
@@ -26,9 +26,7 @@ impl Dialect for Qptiff {
     }
 
     fn knows(&self, opening: &Opening<'_>) -> bool {
-        let text = opening.description.as_deref().unwrap_or_default();
-        let said = text[..text.len().min(4096)].windows(ROOT.len()).any(|w| w == ROOT.as_bytes());
-        said || opening.made_by("PerkinElmer-QPI")
+        opening.mentions(ROOT.as_bytes()) || opening.made_by("PerkinElmer-QPI")
     }
 
     fn assemble(&self, opening: &Opening<'_>) -> Result<Arc<dyn ImageSource>> {
@@ -36,14 +34,7 @@ impl Dialect for Qptiff {
         let mut pictures = Pictures::new(opening, Arc::clone(&index));
         let mut slide = Slide::default();
         for ifd in 0..index.offsets.len() as u64 {
-            let page = match pictures.page(ifd) {
-                Ok(page) => page,
-                Err(e) if ifd == 0 || !about_content(&e) => return Err(e),
-                Err(e) => {
-                    pictures.warn(format!("left out: {}", e.reason()));
-                    continue;
-                }
-            };
+            let Some(page) = pictures.page_if_readable(ifd)? else { continue };
             slide.sort(ifd, &page);
         }
         slide.add(&mut pictures)?;

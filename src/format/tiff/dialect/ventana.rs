@@ -40,14 +40,7 @@ impl Dialect for Ventana {
         let mut associated: Vec<(&str, u64)> = Vec::new();
         let mut scan = None;
         for ifd in 0..index.offsets.len() as u64 {
-            let page = match pictures.page(ifd) {
-                Ok(page) => page,
-                Err(e) if ifd == 0 || !about_content(&e) => return Err(e),
-                Err(e) => {
-                    pictures.warn(format!("left out: {}", e.reason()));
-                    continue;
-                }
-            };
+            let Some(page) = pictures.page_if_readable(ifd)? else { continue };
             let text = latin_or_utf8(&page.ifd.bytes(tag::IMAGE_DESCRIPTION, 256).ok().flatten().unwrap_or_default());
             match text.strip_prefix("level=") {
                 Some(rest) => {
