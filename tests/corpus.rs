@@ -2,6 +2,8 @@
 //!
 //! The corpus is found at `FUZARR_CORPUS`, else beside the repository; without it the tests say so and pass.
 
+mod common;
+
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,12 +19,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 fn corpus() -> Option<(PathBuf, Value)> {
-    let root = std::env::var_os("FUZARR_CORPUS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
-    let Ok(text) = std::fs::read_to_string(root.join("manifest.json")) else {
-        eprintln!("SKIPPED: no corpus at {} (set FUZARR_CORPUS)", root.display());
-        return None;
-    };
+    let root = common::corpus()?;
+    let text = std::fs::read_to_string(root.join("manifest.json")).expect("the manifest");
     Some((root, serde_json::from_str(&text).expect("manifest.json")))
 }
 

@@ -1,7 +1,8 @@
 //! Slides whose metadata were changed at random do no harm: they open or they do not, and what opens reads or fails.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 
 #[path = "fuzz/checks.rs"]
 mod checks;
@@ -16,17 +17,6 @@ const SLIDES: [&str; 6] = [
     "bif/own_bif_nooverlap_lzw.bif",
 ];
 
-/// The sample set, if it is there.
-fn corpus() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let corpus = std::env::var_os("FUZARR_CORPUS").map_or(beside, PathBuf::from);
-    let found = corpus.join("manifest.json").is_file();
-    if !found {
-        eprintln!("SKIPPED: no sample set at {} (set FUZARR_CORPUS)", corpus.display());
-    }
-    found.then_some(corpus)
-}
-
 /// Positions inside of text: a changed number there is still well-formed, and goes deeper than noise does.
 fn digits(data: &[u8]) -> Vec<usize> {
     let text = |b: &u8| matches!(b, b' '..=b'~' | b'\n');
@@ -36,7 +26,7 @@ fn digits(data: &[u8]) -> Vec<usize> {
 
 #[test]
 fn changed_numbers_and_bytes_are_harmless() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = common::corpus() else { return };
     let check = checks::by_name("image").unwrap();
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut random = move |below: usize| {

@@ -1,9 +1,11 @@
 //! Pixels of TIFF pages against other decoders: the hashes of the sample set, and the `tiff` crate.
 
+mod common;
+
 use std::collections::HashSet;
 use std::fs;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,17 +16,6 @@ use fuzarr::format::tiff::page::Page;
 use fuzarr::format::{Limits, Stored};
 use fuzarr::io::{MemoryFile, Watch};
 use serde_json::Value;
-
-/// The sample set, if it is there.
-fn corpus() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let corpus = std::env::var_os("FUZARR_CORPUS").map_or(beside, PathBuf::from);
-    let found = corpus.join("manifest.json").is_file();
-    if !found {
-        eprintln!("SKIPPED: no sample set at {} (set FUZARR_CORPUS)", corpus.display());
-    }
-    found.then_some(corpus)
-}
 
 fn manifest(corpus: &Path) -> Value {
     serde_json::from_slice(&fs::read(corpus.join("manifest.json")).unwrap()).unwrap()
@@ -89,7 +80,7 @@ fn tiny() -> Limits {
 
 #[test]
 fn pages_equal_the_sample_set() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = common::corpus() else { return };
     let (mut pixels, mut refused, mut wrong) = (0, 0, Vec::new());
     for entry in manifest(&corpus)["files"].as_array().unwrap() {
         let (path, format) = (entry["path"].as_str().unwrap(), entry["format"].as_str().unwrap());
@@ -133,7 +124,7 @@ fn pages_equal_the_sample_set() {
 
 #[test]
 fn broken_files_are_harmless() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = common::corpus() else { return };
     for folder in ["tiff", "real", "ome", "imagej"] {
         let files = fs::read_dir(corpus.join("bad").join(folder)).unwrap().map(|f| f.unwrap().path());
         for path in files.filter(|p| p.is_file()) {
@@ -195,7 +186,7 @@ fn other_decoder(data: &[u8]) -> Vec<Option<Vec<u8>>> {
 
 #[test]
 fn pages_equal_another_decoder() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = common::corpus() else { return };
     let mut compared = 0;
     for entry in manifest(&corpus)["files"].as_array().unwrap() {
         let (path, format) = (entry["path"].as_str().unwrap(), entry["format"].as_str().unwrap());
@@ -237,7 +228,7 @@ fn pages_equal_another_decoder() {
 /// FUZARR_ROUNDS sets how many copies of each are tried.
 #[test]
 fn damaged_copies_are_harmless() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = common::corpus() else { return };
     let rounds = std::env::var("FUZARR_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = move |below: usize| {

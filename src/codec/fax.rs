@@ -230,12 +230,9 @@ mod tests {
     use fax::{BitWriter, Bits as Code, Color as Pixel, VecWriter};
 
     use super::*;
-    use crate::codec::picture::Color;
 
     fn wanted(width: usize, height: usize, option: u64) -> Wanted<'static> {
-        let (color, number) = (Color::Stored, Number::Unsigned);
-        let (columns, rows) = (width, height);
-        Wanted { width, height, columns, rows, samples: 1, bits: 1, number, color, tables: None, option, reduce: 0 }
+        Wanted { option, ..Wanted::plain(width, height, 1, 1) }
     }
 
     /// Rows of a pattern with runs of many lengths, the first and last rows of one colour.

@@ -186,19 +186,7 @@ mod tests {
     }
 
     fn wanted() -> Wanted<'static> {
-        Wanted {
-            width: 64,
-            height: 64,
-            columns: 64,
-            rows: 64,
-            samples: 1,
-            bits: 8,
-            number: Number::Unsigned,
-            color: Color::Stored,
-            tables: None,
-            option: 0,
-            reduce: 0,
-        }
+        Wanted::plain(64, 64, 1, 8)
     }
 
     #[test]

@@ -273,9 +273,7 @@ mod tests {
     use super::*;
 
     fn wanted(samples: usize) -> Wanted<'static> {
-        let (color, number) = (Color::Rgb, Number::Unsigned);
-        let (width, columns, rows) = (64, 64, 64);
-        Wanted { width, height: 64, columns, rows, samples, bits: 8, number, color, tables: None, option: 0, reduce: 0 }
+        Wanted { color: Color::Rgb, ..Wanted::plain(64, 64, samples, 8) }
     }
 
     /// SIZ for three components of 8 bits, the last two at half the size, and COD with five levels.

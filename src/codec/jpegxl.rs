@@ -73,7 +73,6 @@ fn damaged(e: Box<dyn std::error::Error + Send + Sync>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::picture::Color;
 
     #[test]
     fn integers_come_back_exactly() {
@@ -85,10 +84,7 @@ mod tests {
 
     #[test]
     fn garbage_is_refused() {
-        let (color, number) = (Color::Stored, Number::Unsigned);
-        let (width, height, columns, rows, samples, bits) = (8, 8, 8, 8, 1, 8);
-        let wanted =
-            Wanted { width, height, columns, rows, samples, bits, number, color, tables: None, option: 0, reduce: 0 };
+        let wanted = Wanted::plain(8, 8, 1, 8);
         for data in [&b""[..], b"\xff\x0a", b"no picture", b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a"] {
             assert!((CODEC.decode)(data, &wanted).is_err(), "{data:?}");
         }

@@ -229,7 +229,6 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::picture::Color;
 
     /// A container of two tags for the size and one for the stream's place, and a stream of 61 x 50 pixels.
     fn container(width: u32) -> Vec<u8> {
@@ -245,9 +244,7 @@ mod tests {
     }
 
     fn wanted() -> Wanted<'static> {
-        let (color, number) = (Color::Stored, Number::Unsigned);
-        let (width, height, columns, rows, samples, bits) = (64, 64, 64, 64, 1, 8);
-        Wanted { width, height, columns, rows, samples, bits, number, color, tables: None, option: 0, reduce: 0 }
+        Wanted::plain(64, 64, 1, 8)
     }
 
     #[test]

@@ -132,23 +132,9 @@ mod tests {
     use lerc::bitmask::BitMask;
 
     use super::*;
-    use crate::codec::picture::Color;
 
     fn wanted(samples: usize, bits: u32, number: Number) -> Wanted<'static> {
-        let color = Color::Stored;
-        Wanted {
-            width: 16,
-            height: 16,
-            columns: 16,
-            rows: 16,
-            samples,
-            bits,
-            number,
-            color,
-            tables: None,
-            option: 0,
-            reduce: 0,
-        }
+        Wanted { number, ..Wanted::plain(16, 16, samples, bits) }
     }
 
     fn image(samples: (u32, u32), data: SampleData, mask: Option<BitMask>) -> Vec<u8> {

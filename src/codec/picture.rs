@@ -88,6 +88,23 @@ pub enum Color {
 }
 
 impl Wanted<'_> {
+    /// A block of unsigned samples as they are stored, of which nothing else is known.
+    pub fn plain(width: usize, height: usize, samples: usize, bits: u32) -> Self {
+        Wanted {
+            width,
+            height,
+            columns: width,
+            rows: height,
+            samples,
+            bits,
+            number: Number::Unsigned,
+            color: Color::Stored,
+            tables: None,
+            option: 0,
+            reduce: 0,
+        }
+    }
+
     /// Bits of a whole number of bytes that hold a sample.
     pub fn container_bits(&self) -> u32 {
         match self.bits {

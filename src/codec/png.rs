@@ -53,23 +53,9 @@ fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::picture::Color;
 
     fn wanted(samples: usize, bits: u32) -> Wanted<'static> {
-        let (color, number) = (Color::Stored, Number::Unsigned);
-        Wanted {
-            width: 16,
-            height: 16,
-            columns: 16,
-            rows: 16,
-            samples,
-            bits,
-            number,
-            color,
-            tables: None,
-            option: 0,
-            reduce: 0,
-        }
+        Wanted::plain(16, 16, samples, bits)
     }
 
     fn encode(color: ColorType, depth: BitDepth, size: (u32, u32), data: &[u8]) -> Vec<u8> {

@@ -45,20 +45,7 @@ mod tests {
     use crate::codec::picture::Color;
 
     fn wanted(samples: usize) -> Wanted<'static> {
-        let (color, number) = (Color::Rgb, Number::Unsigned);
-        Wanted {
-            width: 16,
-            height: 16,
-            columns: 16,
-            rows: 16,
-            samples,
-            bits: 8,
-            number,
-            color,
-            tables: None,
-            option: 0,
-            reduce: 0,
-        }
+        Wanted { color: Color::Rgb, ..Wanted::plain(16, 16, samples, 8) }
     }
 
     fn encode(color: ColorType, data: &[u8]) -> Vec<u8> {

@@ -131,19 +131,7 @@ pub fn jpeg_stream(data: &[u8]) {
     let most = (usize::from(*w) + 1, usize::from(*h) + 1);
     for color in [Color::Stored, Color::YCbCr] {
         let samples = rest.len() % 4 + 1;
-        let wanted = Wanted {
-            width: most.0,
-            height: most.1,
-            columns: most.0,
-            rows: most.1,
-            samples,
-            bits: 8,
-            number: Number::Unsigned,
-            color,
-            tables: None,
-            option: 0,
-            reduce: 0,
-        };
+        let wanted = Wanted { color, ..Wanted::plain(most.0, most.1, samples, 8) };
         if let Ok(image) = (jpeg::CODEC.decode)(rest, &wanted) {
             assert!(image.width <= most.0 && image.height <= most.1, "a frame larger than allowed");
             assert!(image.data.len() >= image.width * image.height * image.samples, "too few samples");
@@ -169,19 +157,8 @@ pub fn pictures(data: &[u8]) {
     ];
     let codec = codecs[usize::from(*which) % codecs.len()];
     let (width, height) = (usize::from(*width) + 1, usize::from(*height) + 1);
-    let wanted = Wanted {
-        width,
-        height,
-        columns: width,
-        rows: height,
-        samples: usize::from(*samples) % 4 + 1,
-        bits: u32::from(*bits) % 32 + 1,
-        number: Number::Unsigned,
-        color: Color::Stored,
-        tables: None,
-        option: u64::from(*option),
-        reduce: 0,
-    };
+    let (samples, bits) = (usize::from(*samples) % 4 + 1, u32::from(*bits) % 32 + 1);
+    let wanted = Wanted { option: u64::from(*option), ..Wanted::plain(width, height, samples, bits) };
     if let Ok(picture) = (codec.decode)(rest, &wanted) {
         assert!(
             picture.width <= width.next_multiple_of(16) && picture.height <= height.next_multiple_of(16),
