@@ -4,6 +4,7 @@
 
 pub mod omexml;
 pub mod tiff;
+pub(crate) mod xml;
 
 use std::any::Any;
 use std::path::Path;

@@ -2,13 +2,13 @@
 //! plane and resolution (namespace `http://www.leica-microsystems.com/scn/2010/10/01` and its like).
 
 use super::pictures::{MAX_LEVELS, Picture, Pictures};
-use super::xml::Element;
 use super::{Dialect, Opening};
 use crate::error::{Error, Result};
 use crate::format::ImageSource;
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::planes::Run;
 use crate::format::tiff::series::about_content;
+use crate::format::xml::Element;
 use crate::model::{Channel, Objective, Physical, Quantity, Rgb, Role, Series};
 use crate::sync::Arc;
 

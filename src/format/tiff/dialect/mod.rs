@@ -20,7 +20,6 @@ mod prairie;
 mod qptiff;
 mod stk;
 mod ventana;
-mod xml;
 
 use super::files::{Files, Indexed};
 use super::header::TiffFile;

@@ -4,12 +4,12 @@
 
 use super::embedded::jpeg_page;
 use super::pictures::{Fit, Picture, Pictures};
-use super::xml::Element;
 use super::{Dialect, Opening, latin_or_utf8};
 use crate::error::Result;
 use crate::format::ImageSource;
 use crate::format::tiff::series::{about_content, warn};
 use crate::format::tiff::tags::tag;
+use crate::format::xml::Element;
 use crate::model::{Physical, Quantity, Role};
 use crate::sync::Arc;
 

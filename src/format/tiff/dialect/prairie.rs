@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::frames::{About, FRAME_BYTES, Frame, Frames, Layout};
-use super::xml::Element;
 use super::{Dialect, Opening};
 use crate::error::{Error, Kind, Result};
 use crate::format::ImageSource;
 use crate::format::tiff::files::safe_name;
+use crate::format::xml::Element;
 use crate::model::{Channel, Objective, Physical, Quantity};
 use crate::sync::Arc;
 

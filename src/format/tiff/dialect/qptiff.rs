@@ -2,13 +2,13 @@
 //! channel at full resolution, an RGB thumbnail, pages for each channel at each lower resolution, then overview and label.
 
 use super::pictures::{Picture, Pictures, runs};
-use super::xml::Element;
 use super::{Dialect, Opening};
 use crate::error::Result;
 use crate::format::ImageSource;
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::page::Page;
 use crate::format::tiff::series::{date_time, resolution};
+use crate::format::xml::Element;
 use crate::model::{Objective, Physical, Quantity, Rgb, Role};
 use crate::sync::Arc;
 

@@ -3,7 +3,6 @@
 //! `level=0 mag=20 quality=90`, and the XMP of the first of them says how frames are stitched.
 
 use super::pictures::{Fit, Picture, Pictures};
-use super::xml::Element;
 use super::{Dialect, Opening, latin_or_utf8};
 use crate::error::{Error, Result};
 use crate::format::ImageSource;
@@ -11,6 +10,7 @@ use crate::format::tiff::mosaic::{Area, Mosaic};
 use crate::format::tiff::page::Page;
 use crate::format::tiff::series::{about_content, date_time};
 use crate::format::tiff::tags::tag;
+use crate::format::xml::Element;
 use crate::model::{Objective, Physical, Quantity, Role, Series};
 use crate::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Vendors' XML as a tree: small documents whose elements are looked up by name.
+//! Vendors' XML as a tree: documents whose elements are looked up by name.
 //!
 //! Names are local (no prefix), nothing is expanded beyond the five entities and character references, nothing fetched.
 
@@ -10,7 +10,7 @@ use crate::format::omexml::text;
 
 /// An element.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Element {
+pub(crate) struct Element {
     /// Local name.
     pub name: String,
     /// All text directly inside.
