@@ -1,6 +1,8 @@
 //! The validated configuration: what flags, environment and TOML come to. Everything below `cli` sees only this.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An NGFF version that a view shows.
@@ -41,6 +43,51 @@ pub enum Palette {
     Rgb,
 }
 
+/// What is left out of people, places and devices. A later one leaves out all that an earlier one does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Deidentify {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Names, addresses and institutions of people; vendor documents; labels of slides; every file that is no image.
+    Standard,
+    /// Free text and serial numbers too; dates are cut to the year; names of images and directories become keyed hashes.
+    Strict,
+}
+
+impl Deidentify {
+    /// As options and documents write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Deidentify::Off => "off",
+            Deidentify::Standard => "standard",
+            Deidentify::Strict => "strict",
+        }
+    }
+}
+
+/// Bytes that must not be shown, in a log of the options least of all.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<[u8]>);
+
+impl Secret {
+    /// Keeps them.
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Secret(bytes.into())
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// How images look in the mount; part of what a path shows (design: same bytes, always).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewOptions {
@@ -58,6 +105,10 @@ pub struct ViewOptions {
     pub palette: Palette,
     /// Synthesized levels over bad tiles.
     pub damaged: Damaged,
+    /// What is left out.
+    pub deidentify: Deidentify,
+    /// What hides names under [`Deidentify::Strict`], which needs it.
+    pub deidentify_key: Option<Secret>,
 }
 
 impl Default for ViewOptions {
@@ -70,6 +121,8 @@ impl Default for ViewOptions {
             squeeze: false,
             palette: Palette::Index,
             damaged: Damaged::Error,
+            deidentify: Deidentify::Off,
+            deidentify_key: None,
         }
     }
 }

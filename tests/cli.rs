@@ -56,6 +56,8 @@ fn every_setting_has_a_variable_of_its_name() {
         "chunk",
         "squeeze",
         "show-sources",
+        "deidentify",
+        "deidentify-key",
         "include",
         "exclude",
         "damaged",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fuzarr::config::{Damaged, Layout, Ngff};
+use fuzarr::config::{Damaged, Deidentify, Layout, Ngff};
 use fuzarr::error::{Error, Result};
 use fuzarr::format::{ImageSource, Member, Stored, UnitCost};
 use fuzarr::io::Watch;
@@ -87,7 +87,7 @@ fn image(all: Vec<Series>) -> OpenImage {
 }
 
 fn view(ngff: Ngff) -> View {
-    View { ngff, layout: Layout::Auto, squeeze: false, shard: None }
+    View { ngff, layout: Layout::Auto, squeeze: false, shard: None, deidentify: Deidentify::Off }
 }
 
 fn parse(bytes: &[u8]) -> Value {

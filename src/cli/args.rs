@@ -7,7 +7,7 @@ use clap::builder::styling::Styles;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
 use super::values;
-use crate::config::{Damaged, Layout, LogFormat, LogLevel, Ngff, Palette};
+use crate::config::{Damaged, Deidentify, Layout, LogFormat, LogLevel, Ngff, Palette};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -144,6 +144,15 @@ pub struct TreeArgs {
     /// Image files whose path beneath SOURCE matches stay ordinary files; may be repeated.
     #[arg(long, value_name = "GLOB", value_parser = values::glob, env = "FUZARR_EXCLUDE", hide_env_values = true)]
     pub exclude: Option<Vec<String>>,
+    /// Leave out what tells of people, places and devices [default: off]. The mount then holds image directories alone: no
+    /// other files, labels of slides, documents of vendors; nothing names a source.
+    #[arg(long, value_name = "LEVEL", env = "FUZARR_DEIDENTIFY", hide_env_values = true)]
+    pub deidentify: Option<Deidentify>,
+    /// File with a secret of 16 bytes or more, which --deidentify strict needs: names of images and directories are replaced
+    /// by their HMAC-SHA-256 with it, so that machines with the same file agree.
+    #[arg(long, value_name = "FILE", env = "FUZARR_DEIDENTIFY_KEY", hide_env_values = true,
+          value_hint = ValueHint::FilePath)]
+    pub deidentify_key: Option<PathBuf>,
     /// Let other users in, each with his own rights on the sources; needs root or user_allow_other in /etc/fuse.conf.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = values::switch, env = "FUZARR_ALLOW_OTHER", hide_env_values = true)]

@@ -4,6 +4,7 @@
 //! name, one parser and one range, wherever it is written.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, FromArgMatches};
@@ -12,8 +13,8 @@ use super::args::SettingArgs;
 use super::values::SHARD_CHUNKS_MAX;
 use super::{Failure, report};
 use crate::config::{
-    Damaged, EngineOptions, Layout, LogFormat, LogLevel, LogOptions, MountOptions, Ngff, Palette, TreeOptions,
-    ViewOptions,
+    Damaged, Deidentify, EngineOptions, Layout, LogFormat, LogLevel, LogOptions, MountOptions, Ngff, Palette, Secret,
+    TreeOptions, ViewOptions,
 };
 
 /// Largest configuration file that is read.
@@ -84,10 +85,12 @@ fn parse_file(path: &Path, text: &str) -> Result<SettingArgs, Failure> {
     let parsed = table().try_get_matches_from(words).and_then(|m| SettingArgs::from_arg_matches(&m));
     let mut settings = parsed.map_err(|e| fail(report::parse_message(&e)))?;
     // A relative path in a file means: beside that file, wherever the program is started.
-    if let (Some(log), Some(folder), true) =
-        (&mut settings.log.log_file, path.parent(), document.contains_key("log-file"))
+    for (key, named) in
+        [("deidentify-key", &mut settings.tree.deidentify_key), ("log-file", &mut settings.log.log_file)]
     {
-        *log = folder.join(&*log);
+        if let (Some(named), Some(folder), true) = (named, path.parent(), document.contains_key(key)) {
+            *named = folder.join(&*named);
+        }
     }
     Ok(settings)
 }
@@ -121,6 +124,8 @@ fn merge(first: SettingArgs, second: SettingArgs) -> SettingArgs {
             show_sources: tree.show_sources.or(second.tree.show_sources),
             include: tree.include.or(second.tree.include),
             exclude: tree.exclude.or(second.tree.exclude),
+            deidentify: tree.deidentify.or(second.tree.deidentify),
+            deidentify_key: tree.deidentify_key.or(second.tree.deidentify_key),
             allow_other: tree.allow_other.or(second.tree.allow_other),
         },
         engine: super::args::EngineArgs {
@@ -151,6 +156,7 @@ pub fn resolve(
         return Err(Failure::usage("--ngff: name each version once, such as 0.5,0.4"));
     }
     check_shard(&ngff, view.chunk, view.shard)?;
+    let (deidentify, deidentify_key) = deidentify(&tree)?;
     let default = EngineOptions::default();
     let options = MountOptions {
         source,
@@ -164,6 +170,8 @@ pub fn resolve(
             squeeze: view.squeeze.unwrap_or(false),
             palette: view.palette.unwrap_or(Palette::Index),
             damaged: view.damaged.unwrap_or(Damaged::Error),
+            deidentify,
+            deidentify_key,
         },
         tree: TreeOptions {
             show_sources: tree.show_sources.unwrap_or(false),
@@ -182,6 +190,39 @@ pub fn resolve(
         file: log.log_file,
     };
     Ok((options, log))
+}
+
+/// Fewer bytes could be tried out.
+const KEY_MIN: u64 = 16;
+/// Whatever is longer is no key.
+const KEY_MAX: u64 = 64 << 10;
+
+/// The level with the key that it needs.
+fn deidentify(tree: &super::args::TreeArgs) -> Result<(Deidentify, Option<Secret>), Failure> {
+    let level = tree.deidentify.unwrap_or_default();
+    if level == Deidentify::Off {
+        return Ok((level, None));
+    }
+    if tree.show_sources == Some(true) {
+        return Err(Failure::usage("--show-sources: sources are not shown under --deidentify"));
+    }
+    let Some(path) = tree.deidentify_key.as_deref().filter(|_| level == Deidentify::Strict) else {
+        return match level {
+            Deidentify::Strict => {
+                Err(Failure::usage("--deidentify strict: name a file with a secret: --deidentify-key"))
+            }
+            _ => Ok((level, None)),
+        };
+    };
+    let fail = |what: String| Failure::usage(format!("{}: --deidentify-key: {what}", path.display()));
+    let (length, mode) = std::fs::metadata(path).map(|m| (m.len(), m.mode())).map_err(|e| fail(e.to_string()))?;
+    if mode & 0o007 != 0 {
+        return Err(fail("everybody may use it, so that it hides nothing; take away the rights of others".to_owned()));
+    }
+    if !(KEY_MIN..=KEY_MAX).contains(&length) {
+        return Err(fail(format!("{length} bytes; a key has from {KEY_MIN} to {KEY_MAX}")));
+    }
+    Ok((level, Some(Secret::new(std::fs::read(path).map_err(|e| fail(e.to_string()))?))))
 }
 
 /// Shards need a version that has them and, where chunks are given too, whole ones in a number that an index can hold.
@@ -264,6 +305,31 @@ mod tests {
         assert!(!options.view.squeeze);
         assert!(options.tree.show_sources);
         assert_eq!(options.tree.include, ["c"]);
+    }
+
+    #[test]
+    fn strict_needs_a_key_that_others_cannot_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        let options = |words: &[&str]| resolve(flags(words), "/s".into(), "/m".into()).map(|(o, _)| o.view);
+        let message = |words: &[&str]| options(words).unwrap_err().message;
+        let strict = ["--deidentify", "strict", "--deidentify-key", key.to_str().unwrap()];
+        assert!(message(&strict[..2]).contains("--deidentify-key"));
+        assert!(message(&strict).contains("No such file"));
+        std::fs::write(&key, [7; 15]).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(message(&strict).contains("15 bytes"));
+        std::fs::write(&key, [7; 16]).unwrap();
+        let view = options(&strict).unwrap();
+        assert_eq!((view.deidentify, view.deidentify_key), (Deidentify::Strict, Some(Secret::new([7; 16]))));
+        assert!(!format!("{:?}", options(&strict).unwrap()).contains("7, 7"));
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o604)).unwrap();
+        assert!(message(&strict).contains("everybody"));
+        assert_eq!(options(&["--deidentify", "standard"]).unwrap().deidentify, Deidentify::Standard);
+        assert!(message(&["--deidentify", "standard", "--show-sources"]).contains("--show-sources"));
+        let from_file = file("deidentify = \"strict\"\ndeidentify-key = \"k\"").unwrap();
+        assert_eq!(from_file.tree.deidentify_key.as_deref(), Some(Path::new("/etc/k")));
     }
 
     #[test]

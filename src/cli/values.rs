@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::config::{Damaged, Layout, LogFormat, LogLevel, Ngff, Palette};
+use crate::config::{Damaged, Deidentify, Layout, LogFormat, LogLevel, Ngff, Palette};
 
 /// Smallest budget that leaves room for work beside the documents of a few open images.
 pub const CACHE_SIZE_MIN: u64 = 16 << 20;
@@ -163,6 +163,11 @@ value_enum!(Damaged {
 value_enum!(Palette {
     Palette::Index => "index", "the stored indices";
     Palette::Rgb => "rgb", "three channels of colour";
+});
+value_enum!(Deidentify {
+    Deidentify::Off => "off", "everything is shown";
+    Deidentify::Standard => "standard", "people and institutions, vendor documents and labels of slides are left out";
+    Deidentify::Strict => "strict", "and free text, serial numbers, days and months, names of images and directories";
 });
 value_enum!(LogLevel {
     LogLevel::Error => "error", "what failed";

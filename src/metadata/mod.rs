@@ -2,6 +2,7 @@
 
 mod omexml;
 mod plates;
+mod pseudonyms;
 mod record;
 mod rois;
 pub mod sidecar;
@@ -9,4 +10,5 @@ pub mod sidecar;
 mod tests;
 
 pub use omexml::ome_xml;
+pub use pseudonyms::{PSEUDONYM_DIGITS, Pseudonyms, pseudonym_bits};
 pub use record::{Mounted, Record, Source};

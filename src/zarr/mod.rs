@@ -20,7 +20,7 @@ pub use shard::{Piece, Shard};
 
 use std::collections::{HashMap, HashSet};
 
-use crate::config::{Layout, Ngff, ViewOptions};
+use crate::config::{Deidentify, Layout, Ngff, ViewOptions};
 use crate::model::Role;
 use crate::pyramid::OpenImage;
 
@@ -35,6 +35,8 @@ pub struct View {
     pub squeeze: bool,
     /// Least rows and columns of a shard, if chunks lie in shards; never on Zarr v2, which has none.
     pub shard: Option<(u64, u64)>,
+    /// What is left out.
+    pub deidentify: Deidentify,
 }
 
 impl View {
@@ -42,7 +44,7 @@ impl View {
     pub fn all(options: &ViewOptions) -> Vec<View> {
         let view = |&ngff| {
             let shard = options.shard.filter(|_| ngff != Ngff::V04);
-            View { ngff, layout: options.layout, squeeze: options.squeeze, shard }
+            View { ngff, layout: options.layout, squeeze: options.squeeze, shard, deidentify: options.deidentify }
         };
         options.ngff.iter().map(view).collect()
     }
