@@ -1,0 +1,224 @@
+"""The cases of the benchmark, one function each. Every one runs ours and its peer in turn, so that a machine that slows down
+slows both."""
+import math
+import os
+import subprocess
+import time
+
+import data
+from run import Fuzarr, Passthrough, drop_caches, finish, median, start, work
+
+MB = 1e6
+
+
+def rate(result):
+    return result["bytes"] / result["seconds"] / MB
+
+
+def cold(folder, source, *options):
+    """One full read of a fresh mount with nothing in memory."""
+    with Fuzarr(folder, *options) as mount:
+        drop_caches()
+        result = work("read_zarr", path=mount.path(source))
+    return rate(result), mount.rss
+
+
+def cold_tifffile(source):
+    drop_caches()
+    result = work("read_tifffile", path=source)
+    return rate(result), result["rss"]
+
+
+def pairs(runs, ours, theirs):
+    """Both in turn, `runs` times: medians of the figures and the most memory of each."""
+    mine, other = [], []
+    for _ in range(runs):
+        mine.append(ours())
+        other.append(theirs())
+    return median(m for m, _ in mine), max(r for _, r in mine), median(o for o, _ in other), max(r for _, r in other)
+
+
+def cold_tiles(setup, table):
+    """3 x 4096 x 4096 uint16, Deflate tiles of 512 x 512."""
+    source = data.deflate_tiles(setup.folder("tiles"))
+    a, ra, b, rb = pairs(setup.runs, lambda: cold(os.path.dirname(source), source), lambda: cold_tifffile(source))
+    table.add("Deflate tiles, cold full read", "tifffile store", a, b, "MB/s", 1.5, ra, rb)
+
+
+def warm_tiles(setup, table):
+    source = data.deflate_tiles(setup.folder("tiles"))
+    with Fuzarr(os.path.dirname(source)) as mount:
+        path = mount.path(source)
+        work("read_zarr", path=path)
+        work("read_tifffile", path=source)
+
+        def again(operation, at):
+            result = work(operation, path=at)
+            return rate(result), result["rss"]
+        a, _, b, rb = pairs(setup.runs, lambda: again("read_zarr", path), lambda: again("read_tifffile", source))
+    table.add("the same, second read", "tifffile store", a, b, "MB/s", 4, mount.rss, rb)
+
+
+def cold_rows(setup, table):
+    source = data.lzw_rows(setup.folder("rows"))
+    a, ra, b, rb = pairs(setup.runs, lambda: cold(os.path.dirname(source), source), lambda: cold_tifffile(source))
+    table.add("LZW, one row a strip, cold", "tifffile store", a, b, "MB/s", 3, ra, rb)
+
+
+def raw_ceiling(setup, table):
+    source = data.raw(setup.folder("raw"))
+
+    def ceiling():
+        with Passthrough(setup.passthrough, os.path.dirname(source), setup.folder("null")) as mount:
+            drop_caches()
+            result = work("read_file", path=os.path.join(mount.path, os.path.basename(source)))
+        return rate(result), result["rss"]
+    a, ra, b, rb = pairs(setup.runs, lambda: cold(os.path.dirname(source), source), ceiling)
+    table.add("uncompressed, cold full read", "cat through a null FUSE mount", a, b, "MB/s", 0.7, ra, rb)
+
+
+def percentile(seconds, share):
+    ordered = sorted(seconds)
+    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
+
+
+def slide_regions(setup, table):
+    source = data.slide(setup.folder("slide"))
+    mine, other, held, theirs = [], [], 0, 0
+    for run in range(setup.runs):
+        wanted = {"count": 200, "edge": 512, "seed": run}
+        with Fuzarr(os.path.dirname(source)) as mount:
+            drop_caches()
+            mine.append(work("regions_zarr", path=mount.path(source), **wanted)["seconds"])
+        drop_caches()
+        peer = work("regions_tifffile", path=source, **wanted)
+        other.append(peer["seconds"])
+        held, theirs = max(held, mount.rss), max(theirs, peer["rss"])
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        a, b = (median(percentile(s, share) for s in runs) * 1000 for runs in (mine, other))
+        table.add(f"JPEG slide, 200 random 512 x 512 regions, {name}", "tifffile store", a, b, "ms", 1.5, held, theirs,
+                  more_is_better=False)
+
+
+def first_overview(setup, table):
+    source = data.flat(setup.folder("flat"))
+
+    def ours():
+        with Fuzarr(os.path.dirname(source)) as mount:
+            drop_caches()
+            result = work("overview_zarr", path=mount.path(source))
+        return result["seconds"], mount.rss
+
+    def theirs():
+        drop_caches()
+        result = work("overview_tifffile", path=source, factor=128)
+        return result["seconds"], result["rss"]
+    a, ra, b, rb = pairs(setup.runs, ours, theirs)
+    table.add("20000 x 20000 without levels, coarsest level, cold", "tifffile and numpy", a, b, "s", 1.5, ra, rb,
+              more_is_better=False)
+
+
+def cold_open(setup, table):
+    source = data.deflate_tiles(setup.folder("tiles"))
+    copy = data.converted(setup.folder("copies"), source, "zstd")
+
+    def ours():
+        with Fuzarr(os.path.dirname(source)) as mount:
+            drop_caches()
+            result = work("open_group", path=mount.path(source))
+        return result["seconds"] * 1000, mount.rss
+
+    def theirs():
+        drop_caches()
+        result = work("open_group", path=copy)
+        return result["seconds"] * 1000, result["rss"]
+    a, ra, b, rb = pairs(setup.runs, ours, theirs)
+    table.add("cold open to parsed multiscales", "converted copy on disk", a, b, "ms", 0.5, ra, rb, more_is_better=False)
+    table.notes.append(f"The cold open takes {a - b:+.1f} ms beside that of the copy; 20 ms are allowed.")
+
+
+def warm_copies(setup, table):
+    source = data.deflate_tiles(setup.folder("tiles"))
+    copies = {codec: data.converted(setup.folder("copies"), source, codec) for codec in ("zstd", "raw")}
+    with Fuzarr(os.path.dirname(source)) as mount:
+        path = mount.path(source)
+
+        def again(at):
+            result = work("read_zarr", path=at)
+            return rate(result), result["rss"]
+        for at in (path, *copies.values()):
+            again(at)
+        results = {c: pairs(setup.runs, lambda: again(path), lambda at=at: again(at)) for c, at in copies.items()}
+    for codec, least in (("zstd", 2), ("raw", 0.9)):
+        a, _, b, rb = results[codec]
+        table.add("full read by zarr-python, warm", f"converted copy, {codec}, warm", a, b, "MB/s", least, mount.rss, rb)
+
+
+def many_readers(setup, table):
+    folder = setup.folder("sixteen")
+    sources = [data.deflate_tiles(folder, f"image{n:02}.ome.tif", n) for n in range(16)]
+
+    def together(operation, paths):
+        drop_caches()
+        begun = time.perf_counter()
+        processes = [start(operation, path=p) for p in paths]
+        results = [finish(p) for p in processes]
+        took = time.perf_counter() - begun
+        return sum(r["bytes"] for r in results) / took / MB, [r["seconds"] for r in results], sum(r["rss"] for r in results)
+    ours, theirs, single, slowest, held, other = [], [], [], [], 0, 0
+    for _ in range(setup.runs):
+        with Fuzarr(folder) as mount:
+            one, _, _ = together("read_zarr", [mount.path(sources[0])])
+        with Fuzarr(folder) as mount:
+            all_, seconds, _ = together("read_zarr", [mount.path(s) for s in sources])
+        peer, _, rss = together("read_tifffile", sources)
+        single.append(one), ours.append(all_), theirs.append(peer), slowest.append(max(seconds) / median(seconds))
+        held, other = max(held, mount.rss), max(other, rss)
+    table.add("16 readers of 16 files, together", "a single reader of ours", median(ours), median(single), "MB/s", 0.95, held)
+    table.add("the same", "16 tifffile processes", median(ours), median(theirs), "MB/s", 1.5, held, other)
+    table.notes.append(f"The slowest of 16 readers takes {median(slowest):.2f} times the median; 2 are allowed.")
+
+
+def slow_source(setup, table):
+    source = data.deflate_tiles(setup.folder("tiles"))
+    count = os.path.join(setup.folder("null"), "..", "bytes")
+    share = []
+    for _ in range(max(1, setup.runs // 2)):
+        options = ("--latency-ms", 5, "--megabytes-per-second", 50, "--count", count)
+        with Passthrough(setup.passthrough, os.path.dirname(source), setup.folder("null"), *options) as slow:
+            drop_caches()
+            with Fuzarr(slow.path) as mount:
+                result = work("read_zarr", path=mount.path(source))
+            with open(count) as f:
+                share.append((os.path.getsize(source), int(f.read()), mount.rss, rate(result)))
+    need, read, held, speed = share[len(share) // 2]
+    # More is better: what the reply needs by what was read.
+    table.add("source of 50 MB/s and 5 ms, cold: bytes needed by bytes read", "the file's own size", need / MB, read / MB, "MB",
+              1 / 1.1, held)
+    table.notes.append(f"Over the slow source the read runs at {speed:.0f} MB/s of pixels.")
+
+
+def large_folder(setup, table):
+    source = data.many(setup.folder("folder"))
+    for command, least in ((["ls", "-U"], 3), (["ls", "-l"], 6)):
+        def run(at):
+            begun = time.perf_counter()
+            subprocess.run([*command, at], stdout=subprocess.DEVNULL, check=True)
+            return time.perf_counter() - begun, 0
+
+        def ours():
+            with Fuzarr(source) as mount:
+                drop_caches()
+                result = run(mount.mount.path)
+            return result[0], mount.rss
+
+        def theirs():
+            drop_caches()
+            return run(source)
+        a, ra, b, _ = pairs(setup.runs, ours, theirs)
+        table.add(f"folder of 100,000 images, {' '.join(command)}", "the same on the source", a, b, "s", 1 / least, ra,
+                  more_is_better=False)
+
+
+ALL = [cold_tiles, warm_tiles, cold_rows, raw_ceiling, slide_regions, first_overview, cold_open, warm_copies, many_readers,
+       slow_source, large_folder]

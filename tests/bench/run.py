@@ -1,0 +1,106 @@
+"""Runs the operations of `worker.py` in turn: cold or warm, over mounts of our own, and prints how they compare."""
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from support import mounts
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def drop_caches():
+    """Nothing of any file stays in memory; without the right to say so, cold is not cold."""
+    os.sync()
+    with open("/proc/sys/vm/drop_caches", "w") as f:
+        f.write("3")
+
+
+def start(operation, **arguments):
+    command = [sys.executable, os.path.join(HERE, "worker.py"), operation, json.dumps(arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+
+
+def finish(process):
+    out, _ = process.communicate(timeout=1800)
+    if process.returncode:
+        raise RuntimeError(f"{process.args[2]} failed")
+    return json.loads(out)
+
+
+def work(operation, **arguments):
+    return finish(start(operation, **arguments))
+
+
+def resident(pid):
+    """Most memory that a process held, in bytes."""
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
+
+
+class Fuzarr:
+    """A mount, with what its daemon held."""
+
+    def __init__(self, source, *options):
+        self.mount = mounts.Mount(source, *options)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.rss = resident(self.mount.pid)
+        self.mount.close()
+
+    def path(self, file):
+        return self.mount.join(os.path.basename(file).split(".")[0] + ".ome.zarr")
+
+
+class Passthrough:
+    """A mount that shows a folder as it is, or as a slow one."""
+
+    def __init__(self, program, source, at, *options):
+        os.makedirs(at, exist_ok=True)
+        self.path = at
+        self.process = subprocess.Popen([program, source, at, *map(str, options)], stdin=subprocess.DEVNULL)
+        until = time.monotonic() + 20
+        while not os.path.ismount(at):
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("the pass-through mount does not come up")
+            time.sleep(0.02)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", self.path], check=False)
+        self.process.wait(timeout=20)
+
+
+def median(values):
+    return statistics.median(values)
+
+
+class Table:
+    """Rows of the report: ours, theirs, and whether the ratio is what it should be."""
+
+    def __init__(self):
+        self.rows = []
+        self.notes = []
+
+    def add(self, case, against, ours, theirs, unit, least, rss, theirs_rss=None, more_is_better=True):
+        ratio = ours / theirs if more_is_better else theirs / ours
+        row = {"case": case, "against": against, "ours": ours, "theirs": theirs, "unit": unit, "ratio": ratio, "least": least,
+               "rss": rss, "theirs_rss": theirs_rss}
+        self.rows.append(row)
+        print(f"{case}: {ours:.4g} against {theirs:.4g} {unit} ({against}): {ratio:.2f} x, wanted {least:g} x", flush=True)
+
+    def markdown(self):
+        def size(n):
+            return "" if n is None else f"{n / 2**20:.0f} MiB"
+        head = "| case | against | fuzarr | peer | ratio | wanted | memory: daemon | peer |\n|---|---|---|---|---|---|---|---|\n"
+        return head + "".join(
+            f"| {r['case']} | {r['against']} | {r['ours']:.4g} {r['unit']} | {r['theirs']:.4g} {r['unit']} | {r['ratio']:.2f} x "
+            f"| {r['least']:g} x{'' if r['ratio'] >= r['least'] else ' (missed)'} | {size(r['rss'])} | {size(r['theirs_rss'])} |\n"
+            for r in self.rows)

@@ -1,0 +1,132 @@
+"""One measurement in a process of its own: `worker.py OPERATION JSON` prints {"seconds", "bytes", "rss", ...} as JSON.
+
+Imports and whatever only prepares come before the clock starts.
+"""
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+
+
+def timed(work):
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def zarr_array(path, level):
+    import zarr
+    group = zarr.open_group(path, mode="r")
+    attributes = group.attrs.get("ome", group.attrs)
+    datasets = attributes["multiscales"][0]["datasets"]
+    return group[datasets[level]["path"]]
+
+
+def everything(array):
+    """Reads plane by plane, as programs do; gives the bytes."""
+    total = 0
+    if array.ndim <= 2:
+        return np.asarray(array[...]).nbytes
+    for index in np.ndindex(*array.shape[:-2]):
+        total += np.asarray(array[index]).nbytes
+    return total
+
+
+def read_zarr(path, level=0):
+    import zarr  # noqa: F401
+    return timed(lambda: everything(zarr_array(path, level)))
+
+
+def read_tensorstore(path, dataset="0"):
+    import tensorstore as ts
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/{dataset}"}}
+    return timed(lambda: everything_ts(ts.open(spec, open=True, read=True).result()))
+
+
+def everything_ts(array):
+    return sum(array[index].read().result().nbytes for index in np.ndindex(*array.shape[:-2]))
+
+
+def tifffile_array(path, level=0):
+    import tifffile
+    import zarr
+    store = tifffile.imread(path, aszarr=True, level=level)
+    return zarr.open_array(store, mode="r") if level is not None else zarr.open_group(store, mode="r")
+
+
+def read_tifffile(path):
+    import tifffile  # noqa: F401
+    import zarr  # noqa: F401
+    return timed(lambda: everything(tifffile_array(path)))
+
+
+def read_file(path):
+    def work():
+        total, buffer = 0, bytearray(1 << 20)
+        with open(path, "rb", buffering=0) as f:
+            while n := f.readinto(buffer):
+                total += n
+        return total
+    return timed(work)
+
+
+def places(shape, count, edge, seed):
+    rng = np.random.default_rng(seed)
+    return [(int(rng.integers(0, shape[0] - edge)), int(rng.integers(0, shape[1] - edge))) for _ in range(count)]
+
+
+def regions(read, shape, count, edge, seed):
+    seconds, total = [], 0
+    for y, x in places(shape, count, edge, seed):
+        took, pixels = timed(lambda y=y, x=x: read(slice(y, y + edge), slice(x, x + edge)))
+        seconds.append(took)
+        total += pixels.nbytes
+    return seconds, total
+
+
+def regions_zarr(path, count, edge, seed):
+    array = zarr_array(path, 0)
+    return regions(lambda y, x: np.asarray(array[0, :, 0, y, x]), array.shape[-2:], count, edge, seed)
+
+
+def regions_tifffile(path, count, edge, seed):
+    array = tifffile_array(path)
+    return regions(lambda y, x: np.asarray(array[y, x]), array.shape[:2], count, edge, seed)
+
+
+def overview_zarr(path):
+    import zarr  # noqa: F401
+    return timed(lambda: np.asarray(zarr_array(path, -1)[...]).nbytes)
+
+
+def overview_tifffile(path, factor):
+    def work():
+        array = tifffile_array(path)
+        bands = []
+        for y in range(0, array.shape[0] // factor * factor, factor * 8):
+            band = np.asarray(array[y:y + factor * 8])
+            band = band[: band.shape[0] // factor * factor, : band.shape[1] // factor * factor]
+            parts = band.reshape(band.shape[0] // factor, factor, -1, factor)
+            bands.append(parts.mean(axis=(1, 3)).astype(array.dtype))
+        return np.concatenate(bands).nbytes
+    import tifffile  # noqa: F401
+    import zarr  # noqa: F401
+    return timed(work)
+
+
+def open_group(path):
+    import zarr
+
+    def work():
+        group = zarr.open_group(path, mode="r")
+        attributes = group.attrs.get("ome", group.attrs)
+        return len(attributes["multiscales"][0]["datasets"])
+    return timed(work)
+
+
+if __name__ == "__main__":
+    seconds, size = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "bytes": size, "rss": rss}))
