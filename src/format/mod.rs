@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::io::{Fingerprint, ReadAt, Watch};
 use crate::model::plate::{MAX_SIDE, Plate};
-use crate::model::{Rois, Role, Series, TileId};
+use crate::model::{Element, Rois, Role, Series, TileId};
 
 /// Every format, asked in this order.
 pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff];
@@ -163,6 +163,13 @@ pub trait ImageSource: Send + Sync {
 
     /// The metadata document that the source holds, untouched, with its file name ("source.ome.xml").
     fn document(&self) -> Option<(&'static str, Arc<[u8]>)>;
+
+    /// What the vendor's metadata say beyond [`Series`]: `OME` with the semantics of 2016-06, whose `Image`s are those of
+    /// [`ImageSource::series`], in the same order (fewer, if nothing is known of the last). Identifiers need be no more than
+    /// unique.
+    fn details(&self) -> Option<Element> {
+        None
+    }
 
     /// Regions of interest that the source holds.
     fn rois(&self) -> Option<&Rois> {

@@ -134,7 +134,12 @@ fn write(node: &ImageNode, parsed: &Parsed, inside: Virtual, windows: &[Window])
         return Ok(node.view.group_file(image, &name, kind, file, windows));
     }
     match inside {
-        Virtual::Metadata => Ok(metadata::ome_xml(image, &node.name())),
+        Virtual::Metadata => {
+            let source = metadata::Source { name: node.name(), ..metadata::Source::default() };
+            let paths = node.view.image_paths(image);
+            metadata::record(image, paths, source, metadata::sidecar::Sidecars::default())
+                .map(|r| metadata::ome::write(&r))
+        }
         Virtual::ArrayFile(series, level, _) => {
             let known = image.pyramids.get(series as usize).is_some_and(|p| (level as usize) < p.levels.len());
             if known { Ok(node.view.array_file(image, series, level)) } else { Err(missing()) }

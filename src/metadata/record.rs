@@ -1,7 +1,11 @@
 //! Everything known about one dataset: what each document is written from.
 
+use super::ome;
 use super::sidecar::Sidecars;
-use crate::model::Element;
+use crate::error::{Error, Result};
+use crate::model::plate::spots;
+use crate::model::{Element, Role};
+use crate::pyramid::OpenImage;
 
 /// The record of a dataset.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +34,8 @@ pub struct Mounted {
 /// The file, or the file that a dataset goes by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Source {
+    /// What an image without a name of its own is called.
+    pub name: String,
     /// File name as documents show it (what is not UTF-8 is percent-escaped).
     pub file: String,
     /// Short name of the format, such as `tiff`.
@@ -40,4 +46,24 @@ pub struct Source {
     pub modified: i64,
     /// Files of the dataset.
     pub members: usize,
+}
+
+/// The record of an image. `paths` are those of its main images in the order of the document
+/// ([`crate::zarr::View::image_paths`]).
+///
+/// # Errors
+/// `Malformed` for a source without a main image.
+pub fn record(image: &OpenImage, paths: Vec<String>, source: Source, sidecars: Sidecars) -> Result<Record> {
+    let all = image.source.series();
+    let order: Vec<u32> = spots(all, image.source.plates()).into_iter().map(|(number, _)| number).collect();
+    if order.is_empty() {
+        let roles = all.iter().filter(|s| s.role == Role::Image).count();
+        return Err(Error::malformed(format!("{roles} main images to describe")));
+    }
+    let (ome, warnings) = ome::tree(image, &order, &source.name);
+    let paths = paths.into_iter().chain(std::iter::repeat(String::new()));
+    let images = order.into_iter().zip(paths).map(|(series, path)| Mounted { series, path }).collect();
+    let mut record = Record { ome, images, source, sidecars, warnings };
+    ome::finish(&mut record.ome, &mut record.warnings);
+    Ok(record)
 }

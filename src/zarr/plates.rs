@@ -4,9 +4,20 @@
 
 use serde_json::{Map, Value, json};
 
-use super::View;
+use super::{GroupKind, View};
 use crate::model::plate::{Plate, Spot, Well, row_name, spots};
 use crate::pyramid::OpenImage;
+
+impl View {
+    /// Paths of the groups of the main images beneath the image directory, in the order of `METADATA.ome.xml`; empty for an
+    /// image that is the directory itself.
+    pub fn image_paths(self, image: &OpenImage) -> Vec<String> {
+        match self.root(image) {
+            GroupKind::Image(_) => vec![String::new()],
+            _ => image_paths(image),
+        }
+    }
+}
 
 /// Path of a well in its plate.
 fn well_path(well: &Well) -> String {

@@ -14,7 +14,7 @@ mod rois_tests;
 mod shapes;
 #[cfg(test)]
 mod tests;
-pub(super) mod text;
+pub mod text;
 
 pub use parse::{looks_like, parse};
 

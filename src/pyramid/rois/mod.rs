@@ -22,7 +22,7 @@ use crate::format::{ImageSource, Member, Stored, UnitCost};
 use crate::io::Watch;
 use crate::model::plate::Plate;
 use crate::model::{
-    Channel, Dtype, Figure, Level, Reduction, Roi, RoiShape, Rois, Role, Series, Shape, TileId, TileSize,
+    Channel, Dtype, Element, Figure, Level, Reduction, Roi, RoiShape, Rois, Role, Series, Shape, TileId, TileSize,
 };
 use crate::sync::Arc;
 use std::path::Path;
@@ -258,6 +258,10 @@ impl ImageSource for Labelled {
 
     fn document(&self) -> Option<(&'static str, Arc<[u8]>)> {
         self.inner.document()
+    }
+
+    fn details(&self) -> Option<Element> {
+        self.inner.details()
     }
 
     fn plates(&self) -> &[Plate] {
