@@ -95,6 +95,22 @@ impl Facts {
         self.get(path)?.text()
     }
 
+    /// As one JSON value, origins left out.
+    pub fn to_json(&self) -> Json {
+        match self {
+            Facts::Map(map) => Json::Object(map.iter().map(|(k, v)| (k.clone(), v.to_json())).collect()),
+            Facts::Leaf(value, _) => value.clone(),
+        }
+    }
+
+    /// The origin of the first value in it.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Facts::Map(map) => map.values().find_map(Facts::origin),
+            Facts::Leaf(_, origin) => Some(origin),
+        }
+    }
+
     /// These without `images`, and what `images."<series>"` says on top.
     pub fn with_image(&self, series: u32) -> Facts {
         let own = self.at(&["images", &series.to_string()]).cloned();
