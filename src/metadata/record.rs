@@ -1,7 +1,7 @@
 //! Everything known about one dataset: what each document is written from.
 
 use super::ome;
-use super::sidecar::Sidecars;
+use super::sidecar::{self, Sidecars};
 use crate::error::{Error, Result};
 use crate::model::plate::spots;
 use crate::model::{Element, Role};
@@ -64,6 +64,7 @@ pub fn record(image: &OpenImage, paths: Vec<String>, source: Source, sidecars: S
     let paths = paths.into_iter().chain(std::iter::repeat(String::new()));
     let images = order.into_iter().zip(paths).map(|(series, path)| Mounted { series, path }).collect();
     let mut record = Record { ome, images, source, sidecars, warnings };
+    sidecar::apply(&mut record);
     ome::finish(&mut record.ome, &mut record.warnings);
     Ok(record)
 }

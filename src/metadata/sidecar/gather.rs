@@ -33,6 +33,11 @@ pub fn is_sidecar(name: &std::ffi::OsStr) -> bool {
     name == b"dataset.meta.csv" || EXTENSIONS.iter().any(|e| name.ends_with(format!(".meta.{e}").as_bytes()))
 }
 
+/// Whether a sidecar of this name speaks of all that lies in its folder.
+pub(super) fn is_of_folder(name: &str) -> bool {
+    EXTENSIONS.iter().any(|e| name.strip_prefix("dataset.meta.") == Some(e))
+}
+
 /// Finds and merges what is written about `file`, a path beneath SOURCE: `dataset.meta.*` of each directory from SOURCE down,
 /// then `<file>.meta.*`. Whatever is wrong with one of them is a problem in the result and keeps nothing else from being read.
 pub fn gather(look: &dyn Beside, file: &Path) -> Sidecars {

@@ -1,5 +1,6 @@
 //! What people write beside their files: `dataset.meta.*` and `<file>.meta.*`, merged into one tree of values.
 
+mod apply;
 mod beneath;
 mod check;
 mod facts;
@@ -13,6 +14,7 @@ pub mod terms;
 mod tests;
 mod yaml;
 
+pub use apply::{apply, is_of_one_file};
 pub use beneath::Beneath;
 pub use facts::{Facts, Found};
 pub use gather::{MAX_SIDECAR, MAX_TABLE, gather, is_sidecar};
