@@ -3,9 +3,11 @@
 mod modality;
 pub mod ome;
 mod pseudonyms;
+pub mod quality;
 mod record;
 pub mod sidecar;
 pub mod tables;
+pub mod tiers;
 
 pub use modality::{Term, fbbi, modality};
 pub use pseudonyms::{PSEUDONYM_DIGITS, Pseudonyms, pseudonym_bits};
