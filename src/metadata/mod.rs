@@ -1,5 +1,6 @@
 //! Metadata documents beside the pixels.
 
+mod deidentify;
 mod modality;
 pub mod ome;
 mod pseudonyms;
@@ -9,6 +10,7 @@ pub mod sidecar;
 pub mod tables;
 pub mod tiers;
 
+pub use deidentify::{RULES as DEIDENTIFICATION_RULES, Removed, deidentify, scrub};
 pub use modality::{Term, fbbi, modality};
 pub use pseudonyms::{PSEUDONYM_DIGITS, Pseudonyms, pseudonym_bits};
 pub use record::{Mounted, Record, Source, record};

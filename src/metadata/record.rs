@@ -1,5 +1,6 @@
 //! Everything known about one dataset: what each document is written from.
 
+use super::deidentify::Removed;
 use super::ome;
 use super::sidecar::{self, Sidecars};
 use crate::error::{Error, Result};
@@ -20,6 +21,8 @@ pub struct Record {
     pub sidecars: Sidecars,
     /// What was noticed while the record was made ("12 planes have no place in the image").
     pub warnings: Vec<String>,
+    /// What de-identification took out; nothing if it was not asked for.
+    pub removed: Option<Removed>,
 }
 
 /// An image as mounted.
@@ -63,7 +66,7 @@ pub fn record(image: &OpenImage, paths: Vec<String>, source: Source, sidecars: S
     let (ome, warnings) = ome::tree(image, &order, &source.name);
     let paths = paths.into_iter().chain(std::iter::repeat(String::new()));
     let images = order.into_iter().zip(paths).map(|(series, path)| Mounted { series, path }).collect();
-    let mut record = Record { ome, images, source, sidecars, warnings };
+    let mut record = Record { ome, images, source, sidecars, warnings, removed: None };
     sidecar::apply(&mut record);
     ome::finish(&mut record.ome, &mut record.warnings);
     Ok(record)

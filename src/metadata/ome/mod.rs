@@ -13,7 +13,7 @@ mod read;
 mod rois;
 mod schema;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod upgrade;
 mod upgrade_channels;
 mod values;
