@@ -56,6 +56,15 @@ pub enum Deidentify {
 }
 
 impl Deidentify {
+    /// What a sidecar asks for; a word that is none of the names was meant to hide something.
+    pub fn asked(word: &str) -> Self {
+        match word {
+            "off" => Deidentify::Off,
+            "standard" => Deidentify::Standard,
+            _ => Deidentify::Strict,
+        }
+    }
+
     /// As options and documents write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -192,6 +201,8 @@ pub struct LogOptions {
     pub format: LogFormat,
     /// File to append to; `None`: standard error.
     pub file: Option<PathBuf>,
+    /// Nothing that could come out of a file is written: the mount is de-identified.
+    pub discreet: bool,
 }
 
 /// Everything `fuzarr mount` needs to serve.

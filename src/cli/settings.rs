@@ -188,6 +188,7 @@ pub fn resolve(
         level: log.log_level.unwrap_or(LogLevel::Info),
         format: log.log_format.unwrap_or(LogFormat::Text),
         file: log.log_file,
+        discreet: deidentify != Deidentify::Off,
     };
     Ok((options, log))
 }

@@ -106,6 +106,9 @@ fn table(document: &Value) -> String {
     if !document["source"].is_null() {
         put(&mut out, "  source", &text("source"));
     }
+    if document["deidentify"].as_str().is_some_and(|level| level != "off") {
+        put(&mut out, "  de-identified", &text("deidentify"));
+    }
     put(&mut out, "  health", &text("health"));
     if let Some(seconds) = document["uptime_seconds"].as_u64() {
         put(&mut out, "  uptime", &uptime(seconds));

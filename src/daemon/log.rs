@@ -35,6 +35,8 @@ pub struct Log {
     format: LogFormat,
     /// Under systemd, a line begins with its priority.
     journal: bool,
+    /// What libraries and panics say stays unsaid: it may come out of a file.
+    discreet: bool,
     state: Mutex<State>,
 }
 
@@ -72,7 +74,13 @@ impl Log {
         let now = Instant::now();
         let state = State { file, seen: HashMap::new(), second: now, in_second: 0, dropped: 0 };
         let journal = options.file.is_none() && std::env::var_os("JOURNAL_STREAM").is_some();
-        Ok(Arc::new(Log { level: options.level, format: options.format, journal, state: Mutex::new(state) }))
+        Ok(Arc::new(Log {
+            level: options.level,
+            format: options.format,
+            journal,
+            discreet: options.discreet,
+            state: Mutex::new(state),
+        }))
     }
 
     /// Makes this the log of the process: for the `log` macros here and in libraries, and for panics.
@@ -87,10 +95,11 @@ impl Log {
             LogLevel::Debug => log::LevelFilter::Debug,
             LogLevel::Trace => log::LevelFilter::Trace,
         });
-        std::panic::set_hook(Box::new(|panic| {
+        let discreet = self.discreet;
+        std::panic::set_hook(Box::new(move |panic| {
             let thread = std::thread::current();
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            let what = panic.payload_as_str().unwrap_or("no message");
+            let what = panic.payload_as_str().filter(|_| !discreet).unwrap_or("no message");
             log::error!("panic in thread {} at {place}: {what}", thread.name().unwrap_or("without name"));
         }));
     }
@@ -293,6 +302,9 @@ impl log::Log for Bridge {
 
     fn log(&self, record: &log::Record<'_>) {
         let Some(log) = LOG.get() else { return };
+        if log.discreet && !record.target().starts_with("fuzarr") {
+            return;
+        }
         let level = match record.level() {
             log::Level::Error => LogLevel::Error,
             // The life of a library is not news to the user: fuser warns at every unmount from outside.
@@ -313,7 +325,7 @@ mod tests {
     use super::*;
 
     fn log_to(path: &Path, format: LogFormat, level: LogLevel) -> Arc<Log> {
-        Log::open(&LogOptions { level, format, file: Some(path.to_owned()) }).unwrap()
+        Log::open(&LogOptions { level, format, file: Some(path.to_owned()), discreet: false }).unwrap()
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::background::{self, Side};
 use super::control::Control;
 use super::log::Log;
 use super::{check, limits, notify, runtime, signals};
-use crate::config::{LogOptions, MountOptions};
+use crate::config::{Deidentify, LogOptions, MountOptions};
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fuse;
@@ -87,7 +87,11 @@ fn serve(options: &MountOptions, log: &Arc<Log>, cleared: usize, ready: impl FnO
     }
     let at = options.mountpoint.display();
     let served = fuse::serve(fs, options, || {
-        log::info!("serving {} at {at}, version {}", options.source.display(), env!("CARGO_PKG_VERSION"));
+        let source = match options.view.deidentify {
+            Deidentify::Off => options.source.display().to_string(),
+            level => format!("a source de-identified ({})", level.name()),
+        };
+        log::info!("serving {source} at {at}, version {}", env!("CARGO_PKG_VERSION"));
         ready();
     });
     control.remove();
@@ -100,9 +104,12 @@ fn serve(options: &MountOptions, log: &Arc<Log>, cleared: usize, ready: impl FnO
 
 /// What the control socket tells.
 fn document(options: &MountOptions, started: Instant, fs: Value) -> Value {
+    let level = options.view.deidentify;
     json!({
         "mountpoint": lossy(&options.mountpoint),
-        "source": lossy(&options.source),
+        // Those who may ask need not be those who may know.
+        "source": (level == Deidentify::Off).then(|| lossy(&options.source)),
+        "deidentify": level.name(),
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "uptime_seconds": started.elapsed().as_secs(),

@@ -19,6 +19,7 @@ mod units;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub(crate) use lanes::off_source;
 pub use lanes::{Class, LaneKey, StuckLane};
 pub use reader::Reader;
 pub use reply::ChunkDone;

@@ -7,7 +7,8 @@ use std::path::Path;
 use rustix::fs::FileType;
 
 use super::Core;
-use super::node::{ImageNode, content_key, image_identity};
+use super::beside::Beside;
+use super::node::{ImageNode, beside_key, content_key, image_identity};
 use crate::error::{Error, Kind, Result};
 use crate::io::Watch;
 use crate::tree::{Facts, Link, resolve};
@@ -47,10 +48,15 @@ impl Core {
         if facts.kind != FileType::RegularFile {
             return Err(gone());
         }
-        let epoch = self.epoch(&file, &facts, watch);
+        let (epoch, looked_ms) = self.epoch(&file, &facts, watch);
+        let mut beside = self.beside(&file, false, watch)?;
+        beside.looked_ms = beside.looked_ms.min(looked_ms);
+        let pixels = content_key(&file, &facts.print, epoch);
         Ok(ImageNode {
-            key: content_key(&file, &facts.print, epoch),
-            identity: image_identity(directory, name, &facts, epoch),
+            pixels,
+            key: beside_key(pixels, beside.key),
+            beside,
+            identity: image_identity(&self.salt, directory, name, &facts, epoch, beside.key),
             view: *self.views.get(view).ok_or_else(gone)?,
             facts,
             link: (file != listed).then(|| listed.into()),
@@ -58,14 +64,15 @@ impl Core {
         })
     }
 
-    /// Is an image file still as it was when its node was made? On a lane.
+    /// Are an image file and what stands beside it still as they were when its node was made? On a lane. Gives what was seen
+    /// beside it.
     ///
     /// # Errors
     /// `Changed` if not.
-    pub(super) fn check(&self, node: &ImageNode) -> Result<()> {
+    pub(super) fn check(&self, node: &ImageNode, watch: &Watch) -> Result<Beside> {
         let now = self.reached(node.listed(), &node.file).map_err(|e| e.with_kind(Kind::Changed))?;
         if now.print == node.facts.print && now.rights == node.facts.rights {
-            return Ok(());
+            return self.check_beside(node, false, watch);
         }
         Err(Error::new(Kind::Changed, "it is no longer the file that was looked up").in_file(&node.file))
     }

@@ -4,6 +4,7 @@ use super::images::Parsed;
 use super::members::Seen;
 use super::node::{ImageNode, Node};
 use super::{Attr, Core};
+use crate::config::Deidentify;
 use crate::error::{Error, Kind, Result};
 use crate::sync::{Arc, lock};
 use crate::tree::{ArrayNodes, Facts, Place, Rights, Virtual};
@@ -77,12 +78,28 @@ impl Core {
         Ok(base + slot)
     }
 
+    /// Attributes of an image directory, which need nothing but a look at its file. What it holds is not known, so its links
+    /// are not counted.
+    pub(super) fn image_attr(&self, node: &ImageNode, id: u64) -> Attr {
+        let attr = Attr::directory(id, node.facts.rights, &node.facts, 1);
+        self.dated(attr.not_before(node.beside.mtime))
+    }
+
+    /// The same with times as far as they are shown.
+    pub(super) fn dated(&self, attr: Attr) -> Attr {
+        if self.view_options.deidentify == Deidentify::Strict { attr.by_year() } else { attr }
+    }
+
     /// Attributes of a node inside an image (its own directory included).
     pub(super) fn inside_attr(&self, node: &Arc<ImageNode>, parsed: &Parsed, inside: Virtual, id: u64) -> Result<Attr> {
-        let facts = &node.facts;
         if inside == Virtual::ROOT {
-            return Ok(image_attr(node, id));
+            return Ok(self.image_attr(node, id));
         }
+        self.below_attr(node, parsed, inside, id).map(|attr| self.dated(attr))
+    }
+
+    fn below_attr(&self, node: &Arc<ImageNode>, parsed: &Parsed, inside: Virtual, id: u64) -> Result<Attr> {
+        let facts = &node.facts;
         if inside.is_directory() {
             let below = parsed.shown.directories(node.view, &parsed.image, inside);
             let nlink = u32::try_from(below.saturating_add(2)).unwrap_or(1);
@@ -98,12 +115,7 @@ impl Core {
             return Ok(Attr::file(id, rights, &facts, array.layout.file_bytes(array.chunk(chunk))));
         }
         let size = self.document_size(node, parsed, inside)?;
-        Ok(Attr::file(id, parsed.readers(node, inside), facts, size))
+        let attr = Attr::file(id, parsed.readers(node, inside), facts, size);
+        Ok(if inside.is_of_record() { attr.not_before(parsed.written.mtime) } else { attr })
     }
-}
-
-/// Attributes of an image directory, which need nothing but a look at its file. What it holds is not known, so its links
-/// are not counted.
-pub(super) fn image_attr(node: &ImageNode, id: u64) -> Attr {
-    Attr::directory(id, node.facts.rights, &node.facts, 1)
 }

@@ -5,10 +5,10 @@ use super::images::Parsed;
 use super::kept::{Kept, Leased};
 use super::node::ImageNode;
 use crate::cache::Tile;
+use crate::config::Deidentify;
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Class, Reader};
 use crate::io::Watch;
-use crate::metadata;
 use crate::model::Role;
 use crate::sync::{Arc, lock};
 use crate::tree::{Group, Shown, Virtual};
@@ -17,7 +17,7 @@ use crate::zarr::{GroupKind, View, Window, sample_windows};
 /// Sizes remembered for one image.
 const MOST_SIZES: usize = 65_536;
 
-/// Documents written lately: state of the image, view, node.
+/// Documents written lately: state of the image under its name, view, node.
 pub(super) type Documents = Kept<(u64, View, Virtual), Vec<u8>>;
 
 /// A decoded unit as bytes; one that was never stored has none.
@@ -33,11 +33,11 @@ impl Core {
     /// Is the size known, or quickly found? `OME-XML` of many planes is not, nor a list of many regions.
     pub(super) fn is_quick(&self, node: &ImageNode, parsed: &Parsed, inside: Virtual) -> bool {
         let is_long = match inside {
-            Virtual::Metadata => true,
+            of_record if of_record.is_of_record() => true,
             Virtual::GroupFile(..) => matches!(group(node, parsed, inside), Some((GroupKind::Regions(_), _))),
             _ => false,
         };
-        !is_long || lock(&parsed.sizes).contains_key(&(node.view, inside))
+        !is_long || lock(&parsed.sizes).contains_key(&(node.state(), node.view, inside))
     }
 
     /// Bytes of a document.
@@ -46,17 +46,25 @@ impl Core {
             let document = parsed.image.source.document();
             return document.map(|(_, bytes)| bytes.len() as u64).ok_or_else(missing);
         }
-        let key = (node.view, inside);
+        let key = (node.state(), node.view, inside);
         if let Some(size) = lock(&parsed.sizes).get(&key) {
             return Ok(*size);
         }
-        let size = write(node, parsed, inside, &[])?.len() as u64;
+        let size = if inside.is_of_record() {
+            self.describe(node, parsed, inside)?.len()
+        } else {
+            self.write(node, parsed, inside, &[])?.len()
+        };
+        self.note_size(parsed, key, size as u64);
+        Ok(size as u64)
+    }
+
+    pub(super) fn note_size(&self, parsed: &Parsed, key: (u64, View, Virtual), size: u64) {
         let mut sizes = lock(&parsed.sizes);
         if sizes.len() >= MOST_SIZES {
             sizes.clear();
         }
         sizes.insert(key, size);
-        Ok(size)
     }
 
     /// A document, at once if it was written lately, else from a lane.
@@ -68,7 +76,7 @@ impl Core {
         reader: Reader,
         done: impl FnOnce(Result<Arc<Leased<Vec<u8>>>>) + Send + 'static,
     ) {
-        let key = (node.key, node.view, inside);
+        let key = (node.state(), node.view, inside);
         if let Some(document) = self.documents.get(&key) {
             return done(Ok(document));
         }
@@ -91,7 +99,10 @@ impl Core {
             Some((GroupKind::Image(series), file)) if file != ".zgroup" => self.windows(parsed, series, watch)?,
             _ => Arc::default(),
         };
-        let bytes = write(node, parsed, inside, &windows)?;
+        let bytes = match inside {
+            of_record if of_record.is_of_record() => self.describe(node, parsed, inside)?,
+            _ => self.write(node, parsed, inside, &windows)?,
+        };
         if bytes.len() as u64 != size {
             let what = format!("a document of {} bytes was announced with {size}", bytes.len());
             return Err(Error::new(Kind::Internal, what).in_file(&node.file));
@@ -110,6 +121,28 @@ impl Core {
         lock(&parsed.windows).insert(series, Arc::clone(&found));
         Ok(found)
     }
+
+    /// The text of a document with these windows; the length is the same with any, or with none.
+    fn write(&self, node: &ImageNode, parsed: &Parsed, inside: Virtual, windows: &[Window]) -> Result<Vec<u8>> {
+        let (image, name) = (&parsed.image, node.name(self.veil()));
+        let view = View { deidentify: parsed.deidentify, ..node.view };
+        if let Some((kind, file)) = group(node, parsed, inside) {
+            let name = match (kind, inside) {
+                (GroupKind::Image(series), Virtual::GroupFile(Group::Series(_), _)) => {
+                    series_name(view, &name, parsed, series)
+                }
+                _ => name,
+            };
+            return Ok(view.group_file(image, &name, kind, file, windows));
+        }
+        match inside {
+            Virtual::ArrayFile(series, level, _) => {
+                let known = image.pyramids.get(series as usize).is_some_and(|p| (level as usize) < p.levels.len());
+                if known { Ok(view.array_file(image, series, level)) } else { Err(missing()) }
+            }
+            _ => Err(missing()),
+        }
+    }
 }
 
 fn missing() -> Error {
@@ -123,39 +156,12 @@ fn group(node: &ImageNode, parsed: &Parsed, inside: Virtual) -> Option<(GroupKin
     parsed.shown.group(node.view, &parsed.image, inside).map(|kind| (kind, name))
 }
 
-/// The text of a document with these windows; the length is the same with any, or with none.
-fn write(node: &ImageNode, parsed: &Parsed, inside: Virtual, windows: &[Window]) -> Result<Vec<u8>> {
-    let image = &parsed.image;
-    if let Some((kind, file)) = group(node, parsed, inside) {
-        let name = match (kind, inside) {
-            (GroupKind::Image(series), Virtual::GroupFile(Group::Series(_), _)) => series_name(node, parsed, series),
-            _ => node.name(),
-        };
-        return Ok(node.view.group_file(image, &name, kind, file, windows));
-    }
-    match inside {
-        Virtual::Metadata => {
-            let source = metadata::Source { name: node.name(), ..metadata::Source::default() };
-            let paths = node.view.image_paths(image);
-            metadata::record(image, paths, source, metadata::sidecar::Sidecars::default())
-                .map(|r| metadata::ome::write(&r))
-        }
-        Virtual::ArrayFile(series, level, _) => {
-            let known = image.pyramids.get(series as usize).is_some_and(|p| (level as usize) < p.levels.len());
-            if known { Ok(node.view.array_file(image, series, level)) } else { Err(missing()) }
-        }
-        _ => Err(missing()),
-    }
-}
-
 /// What a member of a collection is called: by the source, else by the file and its number.
-fn series_name(node: &ImageNode, parsed: &Parsed, series: u32) -> String {
-    match parsed.image.source.series().get(series as usize) {
-        Some(s) if !s.name.is_empty() => s.name.clone(),
-        Some(s) => match &s.role {
-            Role::Associated(name) => format!("{} {name}", node.name()),
-            Role::Image | Role::Regions(_) => format!("{} {series}", node.name()),
-        },
-        None => node.name(),
+fn series_name(view: View, image: &str, parsed: &Parsed, series: u32) -> String {
+    let Some(found) = parsed.image.source.series().get(series as usize) else { return image.to_owned() };
+    match &found.role {
+        _ if !found.name.is_empty() && view.deidentify < Deidentify::Strict => found.name.clone(),
+        Role::Associated(name) => format!("{image} {name}"),
+        Role::Image | Role::Regions(_) => format!("{image} {series}"),
     }
 }

@@ -1,18 +1,20 @@
 //! Open images: parsed once, kept in a bounded store, parsed again to the same result when asked for later.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::members::{Members, Sidecars};
+use super::beside::Written;
+use super::members::{Members, Others};
 use super::node::ImageNode;
 use super::{Core, Level};
 use crate::cache::Lease;
-use crate::config::Palette;
+use crate::config::{Deidentify, Palette};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Class, Reader};
 use crate::format::{self, Limits, Place};
 use crate::io::{ReadAt, Watch, now_ms};
+use crate::metadata::sidecar::{Facts, Sidecars};
 use crate::pyramid::OpenImage;
 use crate::sync::{Arc, Condvar, Mutex, lock};
 use crate::tree::{Identity, Shown, Store, Virtual};
@@ -32,7 +34,14 @@ pub(super) struct Parsed {
     pub image: Arc<OpenImage>,
     pub shown: Shown,
     pub members: Members,
-    pub sizes: Mutex<HashMap<(View, Virtual), u64>>,
+    /// Sizes of documents by the state of the node, which says what the image is called.
+    pub sizes: Mutex<HashMap<(u64, View, Virtual), u64>>,
+    /// What is left out of the documents.
+    pub deidentify: Deidentify,
+    /// What is written beside the file.
+    pub written: Written,
+    /// Held while documents are written from the record, so that it is made once.
+    pub describing: Mutex<()>,
     pub windows: Mutex<HashMap<u32, Arc<Vec<Window>>>>,
     _lease: Lease,
 }
@@ -42,7 +51,7 @@ pub(super) struct Images {
     failed: Mutex<Store<u64, (Error, u64)>>,
     opening: Mutex<HashMap<u64, Arc<Watch>>>,
     opened: Condvar,
-    pub(super) sidecars: Mutex<Store<u64, Sidecars>>,
+    pub(super) others: Mutex<Store<u64, Others>>,
     said: Mutex<Store<u64, ()>>,
 }
 
@@ -53,7 +62,7 @@ impl Images {
             failed: Mutex::new(Store::new([MOST_REMEMBERED, MOST_REMEMBERED])),
             opening: Mutex::default(),
             opened: Condvar::new(),
-            sidecars: Mutex::new(Store::new([64 * MOST_REMEMBERED, MOST_REMEMBERED])),
+            others: Mutex::new(Store::new([64 * MOST_REMEMBERED, MOST_REMEMBERED])),
             said: Mutex::new(Store::new([MOST_REMEMBERED, MOST_REMEMBERED])),
         }
     }
@@ -77,6 +86,16 @@ impl Images {
         let failed = lock(&self.failed).peek(&key).cloned();
         failed.filter(|(_, at)| now_ms().saturating_sub(*at) < FAILED_MS).map(|(error, _)| Err(error))
     }
+}
+
+/// Do sidecars tell of quality control?
+fn has_quality(sidecars: &Sidecars) -> bool {
+    let own = |facts: &Facts| facts.at(&["qc"]).is_some();
+    let images = match sidecars.dataset.at(&["images"]) {
+        Some(Facts::Map(images)) => images.values().any(own),
+        _ => false,
+    };
+    !sidecars.quality.is_empty() || own(&sidecars.dataset) || images
 }
 
 /// Says that an open is over, however it ended.
@@ -161,11 +180,18 @@ impl Core {
         };
         let (format, source) = format::open(Arc::new(file), &Place { path: &node.file, open }, &limits, watch)?;
         let options = &self.view_options;
-        let image = Arc::new(OpenImage::new(node.key, format, source, options.chunk, options.damaged));
-        let lease = self.lease(image.source.heap_bytes())?;
+        let image = Arc::new(OpenImage::new(node.pixels, format, source, options.chunk, options.damaged));
+        let written = self.written(node, watch)?;
+        // The stricter wins: the mount or a sidecar.
+        let asked = written.sidecars.deidentify().map_or(Deidentify::Off, |level| Deidentify::asked(&level));
+        let deidentify = self.view_options.deidentify.max(asked);
+        let lease = self.lease(image.source.heap_bytes().saturating_add(written.bytes))?;
         let members = self.members(node, &image, watch)?;
         Ok(Arc::new(Parsed {
-            shown: Shown::new(node.view, &image),
+            shown: Shown::new(View { deidentify, ..node.view }, &image, has_quality(&written.sidecars)),
+            written,
+            describing: Mutex::default(),
+            deidentify,
             image,
             members,
             sizes: Mutex::default(),
@@ -178,7 +204,12 @@ impl Core {
     pub(super) fn drop_image(&self, node: &ImageNode) {
         let gone = lock(&self.images.open).remove(&node.key);
         drop(gone);
-        self.engine.forget_image(node.key);
+        self.engine.forget_image(node.pixels);
+    }
+
+    /// What may be said of an error where names are covered: its kind.
+    pub(super) fn withheld(&self, error: &Error) -> Option<Error> {
+        self.veil().map(|_| Error::new(error.kind(), "the mount is de-identified and gives no details"))
     }
 
     /// Logs a failure of an image, once for each reason and state of the file.
@@ -186,13 +217,18 @@ impl Core {
         if error.kind() == Kind::Interrupted {
             return;
         }
+        // What is wrong with a file is said in its own words, which may be names.
+        let (withheld, error) = (self.withheld(error), error);
+        let error = withheld.as_ref().unwrap_or(error);
+        let shown = self.veil().map(|veil| PathBuf::from(veil.shown(node.listed())));
+        let shown = shown.as_deref().unwrap_or(&node.file);
         let message = Identity::of(&[&node.key.to_le_bytes(), error.reason().as_bytes()]).key();
         let new = lock(&self.images.said).peek(&message).is_none();
         if new {
             lock(&self.images.said).insert(message, (), [1, 1]);
-            self.events.image_error(&node.file, error);
+            self.events.image_error(shown, error);
         } else {
-            self.events.note(Level::Debug, &format!("{}: {}", node.file.display(), error.reason()));
+            self.events.note(Level::Debug, &format!("{}: {}", shown.display(), error.reason()));
         }
     }
 }

@@ -5,7 +5,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::content::image_attr;
 use super::images::Parsed;
 use super::node::{At, ImageNode, Mirror, Node, mirror_identity};
 use super::{Attr, Core, Fs, IMAGE_TTL, TREE_TTL};
@@ -42,11 +41,14 @@ fn lane_of(mirror: &Mirror) -> PathBuf {
 }
 
 fn looked_up(made: Result<Attr>) -> Result<LookedUp> {
-    match made {
-        Ok(attr) => Ok(LookedUp { attr: Some(attr), ttl: TREE_TTL }),
-        // Gone since it was listed.
-        Err(e) if e.errno() == libc::ENOENT => Ok(LookedUp { attr: None, ttl: TREE_TTL }),
-        Err(e) => Err(e),
+    made.map_or_else(gone, |attr| Ok(LookedUp { attr: Some(attr), ttl: TREE_TTL }))
+}
+
+/// A name that is gone since it was listed is no error.
+fn gone(error: Error) -> Result<LookedUp> {
+    match error.errno() {
+        libc::ENOENT => Ok(LookedUp { attr: None, ttl: TREE_TTL }),
+        _ => Err(error),
     }
 }
 
@@ -121,7 +123,9 @@ impl Fs {
             }
             Ok(At::Inside(node, Virtual::ROOT)) => {
                 let lane = node.lane();
-                let job = move |_: &Arc<Watch>| core.check(&node).map(|()| (image_attr(&node, id), TREE_TTL));
+                let job = move |watch: &Arc<Watch>| {
+                    core.check(&node, watch).map(|beside| (core.image_attr(&node, id), beside.ttl()))
+                };
                 self.0.engine.submit(&lane, Class::Meta, reader, job, done);
             }
             Ok(At::Inside(node, at)) => {
@@ -159,9 +163,13 @@ impl Core {
         let made = match held.find(&self.names, name) {
             None => return Ok(Named::Seen(LookedUp { attr: None, ttl: TREE_TTL })),
             Some(Found::Real(EntryKind::Directory)) => return Ok(Named::Folder(path())),
+            Some(Found::Folder(real)) => return Ok(Named::Folder(directory.join(OsStr::from_bytes(&real)))),
             Some(Found::Real(_)) => self.look_up_mirror(path()),
             Some(Found::Image { source, view }) => {
-                self.image_node(directory, &source, view, name, watch).and_then(|node| self.look_up_image(node))
+                let found = self.image_node(directory, &source, view, name, watch);
+                let seen = found.and_then(|node| self.look_up_image(node));
+                let seen = seen.map_or_else(gone, |(attr, ttl)| Ok(LookedUp { attr: Some(attr), ttl }));
+                return seen.map(Named::Seen);
             }
         };
         looked_up(made).map(Named::Seen)
@@ -174,18 +182,18 @@ impl Core {
     fn look_up_mirror(&self, path: PathBuf) -> Result<Attr> {
         let facts = self.source.facts(&path)?;
         let kind = EntryKind::of(facts.kind).ok_or_else(|| stale(&path))?;
-        let identity = mirror_identity(&path, kind, Some(&facts));
+        let identity = mirror_identity(&self.salt, &path, kind, Some(&facts));
         let print = (kind != EntryKind::Directory).then_some(facts.print);
         let (id, _) =
             lock(&self.nodes).look_up(identity, 1, || Node::Mirror(Arc::new(Mirror { path, kind, print })))?;
-        Ok(Attr::mirror(id, kind, &facts))
+        Ok(self.dated(Attr::mirror(id, kind, &facts)))
     }
 
-    fn look_up_image(&self, node: ImageNode) -> Result<Attr> {
+    fn look_up_image(&self, node: ImageNode) -> Result<(Attr, Duration)> {
         let identity = node.identity;
         let made = Arc::new(node);
         let (id, _) = lock(&self.nodes).look_up(identity, IMAGE_NODES, || Node::Image(Arc::clone(&made)))?;
-        Ok(image_attr(&made, id))
+        Ok((self.image_attr(&made, id), made.beside.ttl()))
     }
 
     fn mirror_attr(&self, mirror: &Mirror, id: u64) -> Result<(Attr, Duration)> {
@@ -194,7 +202,7 @@ impl Core {
         if !same_kind || mirror.print.is_some_and(|print| print != facts.print) {
             return Err(stale(&mirror.path));
         }
-        Ok((Attr::mirror(id, mirror.kind, &facts), TREE_TTL))
+        Ok((self.dated(Attr::mirror(id, mirror.kind, &facts)), TREE_TTL))
     }
 
     fn look_up_inside(
@@ -239,7 +247,7 @@ impl Core {
         let job = move |watch: &Arc<Watch>| {
             core.look_at(&image, &measured, inside, watch)?;
             match inside {
-                Virtual::Metadata => core.document_size(&image, &measured, inside).map(drop),
+                inside if inside.is_of_record() => core.document_size(&image, &measured, inside).map(drop),
                 _ => Ok(()),
             }
         };

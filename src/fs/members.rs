@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::Core;
+use super::beside::state;
 use super::images::{FAILED_MS, Parsed};
-use super::node::{ImageNode, content_key, member_bytes};
+use super::node::{ImageNode, content_key};
 use crate::error::{Error, Kind, Result};
 use crate::format::Member;
 use crate::io::{Watch, now_ms};
@@ -39,26 +40,22 @@ pub(super) struct Members {
 
 /// The other files of a dataset, as they were seen last; kept when the image itself is let go.
 #[derive(Clone)]
-pub(super) struct Sidecars {
-    files: Arc<Mutex<Vec<Sidecar>>>,
+pub(super) struct Others {
+    files: Arc<Mutex<Vec<Other>>>,
     epoch: u64,
     checked_ms: u64,
     took_ms: u64,
 }
 
-struct Sidecar {
+struct Other {
     path: PathBuf,
     /// Hash of its state when it was seen first, and last.
     first: u64,
     last: u64,
 }
 
-fn state(facts: Option<&Facts>) -> u64 {
-    Identity::of(&[&member_bytes(facts)]).key()
-}
-
 /// What stands for the state of some files: 0 as long as each is as it was first seen.
-fn epoch_of(files: &[Sidecar]) -> u64 {
+fn epoch_of(files: &[Other]) -> u64 {
     let changed = files.iter().filter(|f| f.first != f.last);
     let parts: Vec<[u8; 16]> = changed
         .map(|f| Identity::of(&[f.path.as_os_str().as_encoded_bytes(), &f.last.to_le_bytes()]).to_bytes())
@@ -68,7 +65,7 @@ fn epoch_of(files: &[Sidecar]) -> u64 {
 }
 
 /// Adds what was seen of some files to what is known.
-fn note(files: &mut Vec<Sidecar>, seen: Vec<(PathBuf, u64)>) {
+fn note(files: &mut Vec<Other>, seen: Vec<(PathBuf, u64)>) {
     // A dataset of 50,000 files is seen at once: looking for each among all the others would take minutes.
     let mut known: HashMap<PathBuf, usize> = match seen.len() {
         0..8 => HashMap::new(),
@@ -83,7 +80,7 @@ fn note(files: &mut Vec<Sidecar>, seen: Vec<(PathBuf, u64)>) {
                 if !few {
                     known.insert(path.clone(), files.len());
                 }
-                files.push(Sidecar { path, first: now, last: now });
+                files.push(Other { path, first: now, last: now });
             }
         }
     }
@@ -104,7 +101,8 @@ impl Members {
 impl Parsed {
     /// Who may read a document: those who may read every file that it was made from.
     pub fn readers(&self, node: &ImageNode, inside: Virtual) -> Rights {
-        let opened = self.members.others.iter().fold(node.facts.rights, |all, other| all.and(*other));
+        let written = self.written.rights.iter().filter(|_| inside.is_of_record());
+        let opened = self.members.others.iter().chain(written).fold(node.facts.rights, |all, other| all.and(*other));
         self.needed(node.view, inside).into_iter().fold(opened, |all, member| match self.members.seen(member) {
             Some(Seen::File(facts)) => all.and(facts.rights),
             _ => all,
@@ -207,28 +205,30 @@ impl Core {
         Ok(())
     }
 
-    fn remember(&self, node: &ImageNode, seen: Vec<(PathBuf, u64)>) {
+    /// Remembers the state of other files that an image depends on: a change of any gives the image new ids.
+    pub(super) fn remember(&self, node: &ImageNode, seen: Vec<(PathBuf, u64)>) {
         let key = content_key(&node.file, &node.facts.print, 0);
-        let mut all = lock(&self.images.sidecars);
-        let fresh = || Sidecars { files: Arc::default(), epoch: 0, checked_ms: now_ms(), took_ms: 0 };
+        let mut all = lock(&self.images.others);
+        let fresh = || Others { files: Arc::default(), epoch: 0, checked_ms: now_ms(), took_ms: 0 };
         let known = all.get(&key).unwrap_or_else(fresh);
         let mut files = lock(&known.files);
         note(&mut files, seen);
         let (epoch, weight) = (epoch_of(&files), files.len() as u64);
         drop(files);
-        let gone = all.insert(key, Sidecars { epoch, ..known }, [weight, 1]);
+        let gone = all.insert(key, Others { epoch, ..known }, [weight, 1]);
         drop(all);
         drop(gone);
     }
 
-    /// What stands for the state of an image's other files: 0 as long as they are as they were first seen. On a lane.
-    pub(super) fn epoch(&self, file: &Path, facts: &Facts, watch: &Watch) -> u64 {
+    /// What stands for the state of an image's other files, 0 as long as they are as they were first seen; and when they were
+    /// looked at. On a lane.
+    pub(super) fn epoch(&self, file: &Path, facts: &Facts, watch: &Watch) -> (u64, u64) {
         let key = content_key(file, &facts.print, 0);
-        let Some(known) = lock(&self.images.sidecars).get(&key) else { return 0 };
+        let Some(known) = lock(&self.images.others).get(&key) else { return (0, now_ms()) };
         let start = now_ms();
         // A large dataset on a slow share is looked at less often, so that looking takes a tenth of the time at most.
         if start.saturating_sub(known.checked_ms) < known.took_ms.saturating_mul(10).max(FAILED_MS) {
-            return known.epoch;
+            return (known.epoch, known.checked_ms);
         }
         let paths: Vec<PathBuf> = lock(&known.files).iter().map(|f| f.path.clone()).collect();
         let look = |path: &PathBuf| {
@@ -238,17 +238,16 @@ impl Core {
         let now: Vec<u64> = paths.iter().map(look).collect();
         let mut files = lock(&known.files);
         // Files are added at the end, never taken away.
-        for (sidecar, now) in files.iter_mut().zip(now) {
-            sidecar.last = now;
+        for (other, now) in files.iter_mut().zip(now) {
+            other.last = now;
         }
         let (epoch, weight) = (epoch_of(&files), files.len() as u64);
         drop(files);
         let checked_ms = now_ms();
         let took_ms = checked_ms.saturating_sub(start);
-        let gone =
-            lock(&self.images.sidecars).insert(key, Sidecars { epoch, checked_ms, took_ms, ..known }, [weight, 1]);
+        let gone = lock(&self.images.others).insert(key, Others { epoch, checked_ms, took_ms, ..known }, [weight, 1]);
         drop(gone);
-        epoch
+        (epoch, start)
     }
 
     /// Is the file that a chunk depends on still what was seen of it? On a lane.

@@ -5,7 +5,9 @@
 
 mod access;
 mod attr;
+mod beside;
 mod content;
+mod describe;
 mod document;
 mod images;
 mod kept;
@@ -28,10 +30,10 @@ pub use readdir::Sink;
 
 use crate::config::{MountOptions, TreeOptions, ViewOptions};
 use crate::error::{Error, Kind, Result};
-use crate::exec::{Class, Engine, LaneKey, Reader};
+use crate::exec::{Class, Engine, EngineStats, LaneKey, Reader};
 use crate::io::Watch;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
-use crate::tree::{Filter, Names, Source, Table};
+use crate::tree::{Filter, Names, Source, Table, Veil};
 use crate::zarr::View;
 use images::Images;
 use listings::Listings;
@@ -78,9 +80,12 @@ struct Core {
     listings: Listings,
     images: Images,
     documents: document::Documents,
+    looks: beside::Looks,
     handles: read::Handles,
     space: Mutex<Option<Space>>,
     salted: AtomicU64,
+    /// Part of every identity where names are covered, else empty.
+    salt: Vec<u8>,
 }
 
 impl Fs {
@@ -89,7 +94,9 @@ impl Fs {
     /// # Errors
     /// If SOURCE cannot be opened or lies inside the mountpoint, or a glob is wrong.
     pub fn new(options: &MountOptions, events: Arc<dyn Events>) -> Result<Arc<Fs>> {
-        let filter = Filter::new(&options.tree)?;
+        let veil = Veil::new(&options.view);
+        let salt = veil.as_ref().map_or_else(Vec::new, |v| v.salt().to_vec());
+        let filter = Filter::new(&options.tree)?.under(veil);
         let source = Source::open(&options.source, &options.mountpoint)?;
         let views = View::all(&options.view);
         let engine = Engine::start(&options.engine);
@@ -107,9 +114,11 @@ impl Fs {
             listings: Listings::new(share),
             images: Images::new(share),
             documents: document::Documents::new(share),
+            looks: beside::Looks::default(),
             handles: read::Handles::default(),
             space: Mutex::new(None),
             salted: AtomicU64::new(0),
+            salt,
         }))))
     }
 
@@ -136,7 +145,7 @@ impl Fs {
             "source_calls": calls,
             "nodes": { "blocks": blocks, "salted": salted },
             "handles": core.handles.count(),
-            "engine": serde_json::to_value(core.engine.stats()).unwrap_or_default(),
+            "engine": serde_json::to_value(core.engine_stats()).unwrap_or_default(),
         })
     }
 
@@ -174,6 +183,22 @@ impl Core {
         done: impl FnOnce(Result<T>) + Send + 'static,
     ) {
         self.engine.submit(&LaneKey::new(directory), class, reader, job, done);
+    }
+
+    /// What covers the names of the mount.
+    fn veil(&self) -> Option<&Veil> {
+        self.filter.veil()
+    }
+
+    /// What the engine did; folders as the mount shows them.
+    fn engine_stats(&self) -> EngineStats {
+        let mut stats = self.engine.stats();
+        if let Some(veil) = self.veil() {
+            for lane in &mut stats.stuck {
+                lane.path = veil.shown_folder(Path::new(&lane.path));
+            }
+        }
+        stats
     }
 
     fn node(&self, id: u64) -> Result<node::At> {

@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::beside::Beside;
 use crate::exec::LaneKey;
 use crate::format::split_image_name;
 use crate::io::Fingerprint;
 use crate::sync::Arc;
 use crate::tree::{
-    ArrayNodes, EntryKind, Facts, GROUP_NODES, Group, IMAGE_NODES, Identity, Place, Rights, Virtual, escaped,
+    ArrayNodes, EntryKind, Facts, GROUP_NODES, Group, IMAGE_NODES, Identity, Place, Rights, Veil, Virtual, escaped,
 };
 use crate::zarr::View;
 
@@ -27,8 +28,12 @@ pub(super) struct ImageNode {
     pub file: Box<Path>,
     /// The link to it that made it an image, if it was one.
     pub link: Option<Box<Path>>,
-    /// The same image in every view and under every name: the key of what was parsed and cached.
+    /// The pixels, in every view and under every name: the key of cached units.
+    pub pixels: u64,
+    /// The same with what stands beside the file: the key of what was parsed.
     pub key: u64,
+    /// What stands beside it.
+    pub beside: Beside,
     pub identity: Identity,
     pub view: View,
     pub facts: Facts,
@@ -91,22 +96,44 @@ pub(super) fn member_bytes(facts: Option<&Facts>) -> Vec<u8> {
 }
 
 /// A directory is its path; anything else is a state of a path.
-pub(super) fn mirror_identity(path: &Path, kind: EntryKind, facts: Option<&Facts>) -> Identity {
+///
+/// The kernel shows ids as inode numbers. Where names are covered, `salt` keeps anybody from trying out names on them.
+pub(super) fn mirror_identity(salt: &[u8], path: &Path, kind: EntryKind, facts: Option<&Facts>) -> Identity {
     let kind = [kind as u8];
     let path = path.as_os_str().as_bytes();
     match facts {
         Some(f) if kind != [EntryKind::Directory as u8] => {
-            Identity::of(&[b"mirror", &kind, path, &print_bytes(&f.print), &rights_bytes(f.rights)])
+            Identity::of(&[b"mirror", salt, &kind, path, &print_bytes(&f.print), &rights_bytes(f.rights)])
         }
-        _ => Identity::of(&[b"mirror", &kind, path]),
+        _ => Identity::of(&[b"mirror", salt, &kind, path]),
     }
 }
 
 /// The directory of an image: its path in the mount with everything that its nodes show for an hour.
-pub(super) fn image_identity(directory: &Path, name: &[u8], facts: &Facts, epoch: u64) -> Identity {
+pub(super) fn image_identity(
+    salt: &[u8],
+    directory: &Path,
+    name: &[u8],
+    facts: &Facts,
+    epoch: u64,
+    beside: u64,
+) -> Identity {
     let path = directory.join(OsStr::from_bytes(name));
     let (print, rights) = (print_bytes(&facts.print), rights_bytes(facts.rights));
-    Identity::of(&[b"image", path.as_os_str().as_bytes(), &print, &rights, &epoch.to_le_bytes()])
+    Identity::of(&[
+        b"image",
+        salt,
+        path.as_os_str().as_bytes(),
+        &print,
+        &rights,
+        &epoch.to_le_bytes(),
+        &beside.to_le_bytes(),
+    ])
+}
+
+/// The same with what stands beside the file.
+pub(super) fn beside_key(pixels: u64, beside: u64) -> u64 {
+    if beside == 0 { pixels } else { Identity::of(&[b"beside", &pixels.to_le_bytes(), &beside.to_le_bytes()]).key() }
 }
 
 /// A state of an image file, whatever it is called in the mount.
@@ -126,9 +153,15 @@ impl ImageNode {
     }
 
     /// What documents call the image.
-    pub fn name(&self) -> String {
+    pub fn name(&self, veil: Option<&Veil>) -> String {
         let name = self.listed().file_name().map_or(&[][..], OsStr::as_bytes);
-        escaped(split_image_name(name).map_or(name, |(stem, _)| stem))
+        let stem = || escaped(split_image_name(name).map_or(name, |(stem, _)| stem));
+        veil.and_then(|veil| veil.pseudonym(name)).unwrap_or_else(stem)
+    }
+
+    /// A key of this state of this image under this name, in any view.
+    pub fn state(&self) -> u64 {
+        self.identity.key()
     }
 
     /// The identity of a block of this image, and the number of its nodes; arrays count for themselves.

@@ -95,7 +95,7 @@ impl Fs {
                     let lane = image.lane();
                     let (checking, checked) = (Arc::clone(&core), Arc::clone(&image));
                     let job = move |watch: &Arc<Watch>| {
-                        checking.check(&checked)?;
+                        checking.check(&checked, watch)?;
                         checking.check_member(&checked, &parsed, at, watch)
                     };
                     let engine = Arc::clone(&core.engine);

@@ -123,9 +123,13 @@ impl Core {
     fn listed_id(&self, directory: &std::path::Path, name: &[u8], found: &Found) -> (u64, EntryKind) {
         let path = directory.join(OsStr::from_bytes(name));
         let (identity, nodes, kind) = match found {
-            Found::Real(kind) => (mirror_identity(&path, *kind, None), 1, *kind),
+            Found::Real(kind) => (mirror_identity(&self.salt, &path, *kind, None), 1, *kind),
+            Found::Folder(name) => {
+                let kind = EntryKind::Directory;
+                (mirror_identity(&self.salt, &directory.join(OsStr::from_bytes(name)), kind, None), 1, kind)
+            }
             Found::Image { .. } => {
-                (mirror_identity(&path, EntryKind::Directory, None), IMAGE_NODES, EntryKind::Directory)
+                (mirror_identity(&self.salt, &path, EntryKind::Directory, None), IMAGE_NODES, EntryKind::Directory)
             }
         };
         (lock(&self.nodes).peek(identity, nodes).unwrap_or(u64::from(u32::MAX)), kind)

@@ -4,11 +4,12 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::Fs;
 use super::images::Parsed;
 use super::node::At;
+use super::{Core, Fs};
+use crate::config::Deidentify;
 use crate::error::{Error, Kind, Result};
-use crate::exec::{Class, Engine, Reader};
+use crate::exec::{Class, Reader};
 use crate::io::Watch;
 use crate::model::TileId;
 use crate::sync::Arc;
@@ -45,17 +46,16 @@ impl Fs {
             let name = String::from_utf8_lossy(name).into_owned();
             let Some(name) = name.strip_prefix(OURS).map(str::to_owned) else { return done(Err(none())) };
             match name.as_str() {
-                "source" => done(Ok(node.file.as_os_str().as_bytes().to_vec())),
+                "source" if self.0.veil().is_none() => done(Ok(node.file.as_os_str().as_bytes().to_vec())),
                 "version" => done(Ok(env!("CARGO_PKG_VERSION").as_bytes().to_vec())),
-                "format" | "dataset" | "error" | "damaged" => {
-                    let engine = Arc::clone(&self.0.engine);
-                    self.0.with_image(node, reader, move |parsed| done(image_attribute(&engine, &name, parsed)));
+                "format" | "dataset" | "error" | "damaged" | "deidentified" => {
+                    self.0.with_image(node, reader, move |parsed| done(image_attribute(&core, &name, parsed)));
                 }
                 _ => done(Err(none())),
             }
             return;
         }
-        match user_entry(&at) {
+        match user_entry(&at).filter(|_| self.0.veil().is_none()) {
             Some(path) => {
                 let name = name.to_vec();
                 let lane = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -75,17 +75,17 @@ impl Fs {
             Err(e) => return done(Err(e)),
         };
         if let At::Inside(node, Virtual::ROOT) = &at {
-            let mut names = vec!["source", "version"];
+            let mut names = if self.0.veil().is_none() { vec!["source", "version"] } else { vec!["version"] };
             let known = self.0.images.known(node.key);
-            for name in ["format", "dataset", "error", "damaged"] {
-                if known.clone().is_some_and(|k| image_attribute(&self.0.engine, name, k).is_ok()) {
+            for name in ["format", "dataset", "error", "damaged", "deidentified"] {
+                if known.clone().is_some_and(|k| image_attribute(&self.0, name, k).is_ok()) {
                     names.push(name);
                 }
             }
             let list = names.iter().flat_map(|n| format!("{OURS}{n}\0").into_bytes()).collect();
             return done(Ok(list));
         }
-        match user_entry(&at) {
+        match user_entry(&at).filter(|_| self.0.veil().is_none()) {
             Some(path) => {
                 let lane = path.parent().unwrap_or(Path::new("")).to_owned();
                 self.0.run(&lane, Class::Meta, reader, move |_: &Arc<Watch>| core.source.user_attributes(&path), done);
@@ -96,12 +96,12 @@ impl Fs {
 }
 
 /// What synthesized levels left out so far, one line for each unit.
-fn damage(engine: &Engine, key: u64) -> Result<Vec<u8>> {
+fn damage(core: &Core, key: u64) -> Result<Vec<u8>> {
     let mut text = String::new();
-    for (id, why) in engine.damaged(key) {
+    for (id, why) in core.engine.damaged(key) {
         let TileId { series, level, t, g, z, ty, tx } = id;
         let place = format!("series {series} level {level} t {t} c {g} z {z} row {ty} column {tx}");
-        let line = format!("{place}: {}\n", why.reason());
+        let line = format!("{place}: {}\n", core.withheld(&why).unwrap_or(why).reason());
         if text.len() + line.len() > LONGEST {
             break;
         }
@@ -110,17 +110,19 @@ fn damage(engine: &Engine, key: u64) -> Result<Vec<u8>> {
     if text.is_empty() { Err(none()) } else { Ok(text.into_bytes()) }
 }
 
-fn image_attribute(engine: &Engine, name: &str, parsed: Result<Arc<Parsed>>) -> Result<Vec<u8>> {
+fn image_attribute(core: &Core, name: &str, parsed: Result<Arc<Parsed>>) -> Result<Vec<u8>> {
     match (name, parsed) {
-        ("error", Err(e)) => Ok(e.reason().into_bytes()),
+        ("error", Err(e)) => Ok(core.withheld(&e).unwrap_or(e).reason().into_bytes()),
         ("error", Ok(_)) => Err(none()),
         (_, Err(e)) if matches!(e.kind(), Kind::Stuck | Kind::Interrupted) => Err(e),
         (_, Err(_)) => Err(none()),
-        ("damaged", Ok(parsed)) => damage(engine, parsed.image.key),
+        ("damaged", Ok(parsed)) => damage(core, parsed.image.key),
         ("format", Ok(parsed)) => Ok(parsed.image.format.as_bytes().to_vec()),
+        ("deidentified", Ok(parsed)) if parsed.deidentify == Deidentify::Off => Err(none()),
+        ("deidentified", Ok(parsed)) => Ok(parsed.deidentify.name().as_bytes().to_vec()),
         ("dataset", Ok(parsed)) => {
             let source = &parsed.image.source;
-            let path = source.canonical().filter(|_| source.members().len() > 1);
+            let path = source.canonical().filter(|_| core.veil().is_none()).filter(|_| source.members().len() > 1);
             path.map(|p| p.as_os_str().as_bytes().to_vec()).ok_or_else(none)
         }
         _ => Err(none()),

@@ -5,14 +5,16 @@ use std::path::Path;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
+use super::veil::Veil;
 use crate::config::TreeOptions;
 use crate::error::{Error, Kind, Result};
 
 /// Compiled globs; they match the path beneath SOURCE.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Filter {
     include: Option<GlobSet>,
     exclude: GlobSet,
+    veil: Option<Veil>,
 }
 
 impl Filter {
@@ -32,7 +34,19 @@ impl Filter {
         Ok(Filter {
             include: if options.include.is_empty() { None } else { Some(set(&options.include)?) },
             exclude: set(&options.exclude)?,
+            veil: None,
         })
+    }
+
+    /// The same in a tree whose names are covered.
+    #[must_use]
+    pub fn under(self, veil: Option<Veil>) -> Self {
+        Filter { veil, ..self }
+    }
+
+    /// What covers the names.
+    pub fn veil(&self) -> Option<&Veil> {
+        self.veil.as_ref()
     }
 
     /// May the file `path` (beneath SOURCE) become an image? Nothing inside a real `*.zarr` directory ever does.
@@ -63,7 +77,7 @@ mod tests {
         assert!(!filter.allows(Path::new("a/b.tif")));
         assert!(!filter.allows(Path::new("old/b.ome.tif")));
         let bad = TreeOptions { exclude: vec!["a[".into()], ..TreeOptions::default() };
-        assert_eq!(Filter::new(&bad).unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(Filter::new(&bad).err().map(|e| e.kind()), Some(Kind::Invalid));
     }
 
     #[test]

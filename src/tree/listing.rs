@@ -10,6 +10,7 @@ use super::filter::Filter;
 use super::links::{Link, resolve};
 use super::names::Names;
 use super::source::Source;
+use super::veil::Cover;
 use crate::error::{Error, Result};
 use crate::format::split_image_name;
 use crate::io::{Watch, now_ms};
@@ -78,13 +79,17 @@ pub struct Listing {
     modified: (u64, u64, i128),
     racy: bool,
     checked_ms: AtomicU64,
+    /// What hides names here.
+    pub(super) cover: Cover,
 }
 
 /// What a name in the mount stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A source entry.
+    /// A source entry, under its own name.
     Real(EntryKind),
+    /// A folder of the source, by its name there.
+    Folder(Vec<u8>),
     /// The directory of an image, in a view.
     Image {
         /// Name of the source file (or of a link to it) in this directory.
@@ -127,6 +132,7 @@ impl Listing {
             modified: (print.dev, print.ino, print.mtime_ns),
             racy,
             checked_ms: AtomicU64::new(now_ms()),
+            cover: Cover::Open,
         };
         for entry in Dir::new(fd).map_err(fail)? {
             let entry = entry.map_err(fail)?;
@@ -160,6 +166,13 @@ impl Listing {
             listing.push(name, kind, image)?;
         }
         listing.sort();
+        if let Some(veil) = filter.veil() {
+            let shown = |item: &Item| {
+                item.kind & IMAGE != 0
+                    || (Self::kind(*item) == EntryKind::Directory && Cover::shows_folder(listing.name(*item)))
+            };
+            listing.cover = veil.cover(listing.items.iter().map(|item| (listing.name(*item), shown(item))));
+        }
         Ok(listing)
     }
 
@@ -193,7 +206,13 @@ impl Listing {
 
     /// Bytes held.
     pub fn heap_bytes(&self) -> u64 {
-        (self.names.capacity() + self.items.capacity() * size_of::<Item>() + self.images.capacity() * 4) as u64
+        let own = self.names.capacity() + self.items.capacity() * size_of::<Item>() + self.images.capacity() * 4;
+        (own + self.cover.heap_bytes()) as u64
+    }
+
+    /// When the directory was last known to hold this, in [`now_ms`] time.
+    pub fn checked_ms(&self) -> u64 {
+        self.checked_ms.load(Ordering::Relaxed)
     }
 
     /// Is it still what the directory holds? Looks at the directory once a second at most.
@@ -232,24 +251,56 @@ impl Listing {
         self.real(name).is_some_and(|i| i.kind & IMAGE != 0)
     }
 
-    fn image_name(&self, at: usize) -> &[u8] {
+    /// What kind of entry of the source has that name, whether or not it is shown.
+    pub fn real_kind(&self, name: &[u8]) -> Option<EntryKind> {
+        self.real(name).map(Self::kind)
+    }
+
+    /// How many entries the source has here.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn item_name(&self, item: u32) -> &[u8] {
+        self.items.get(item as usize).map_or(&[], |i| self.name(*i))
+    }
+
+    pub(super) fn is_image_item(&self, item: u32) -> bool {
+        self.items.get(item as usize).is_some_and(|i| i.kind & IMAGE != 0)
+    }
+
+    pub(super) fn is_folder_item(&self, item: u32) -> bool {
+        self.items.get(item as usize).is_some_and(|i| Self::kind(*i) == EntryKind::Directory)
+    }
+
+    /// How many images.
+    pub(super) fn images(&self) -> usize {
+        self.images.len()
+    }
+
+    pub(super) fn image_name(&self, at: usize) -> &[u8] {
         self.images.get(at).map_or(&[], |i| self.name(self.items[*i as usize]))
     }
 
-    fn stem(&self, at: usize) -> &[u8] {
+    pub(super) fn stem(&self, at: usize) -> &[u8] {
         self.images.get(at).map_or(&[], |item| self.stem_of(*item))
     }
 
     fn stem_of(&self, item: u32) -> &[u8] {
-        let name = self.items.get(item as usize).map_or(&[][..], |i| self.name(*i));
-        split_image_name(name).map_or(&[], |(stem, _)| stem)
+        split_image_name(self.item_name(item)).map_or(&[], |(stem, _)| stem)
     }
 
     /// Positions in `images` of those with this stem.
-    fn with_stem(&self, stem: &[u8]) -> std::ops::Range<usize> {
+    pub(super) fn with_stem(&self, stem: &[u8]) -> std::ops::Range<usize> {
         let start = self.images.partition_point(|i| self.stem_of(*i) < stem);
         let length = self.images[start..].iter().take_while(|i| self.stem_of(**i) == stem).count();
         start..start + length
+    }
+
+    /// Positions in `images` of those whose stem begins so.
+    pub(super) fn beginning_with<'a>(&'a self, start: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+        let first = self.images.partition_point(|i| self.stem_of(*i) < start);
+        (first..self.images.len()).take_while(move |at| self.stem(*at).starts_with(start))
     }
 
     /// May the image at `at` be shown by its stem? Not if another name of the mount would be the same.
@@ -265,6 +316,9 @@ impl Listing {
 
     /// What a name in the mount stands for. Real entries come first; an image is found by its whole file name in any case.
     pub fn find(&self, names: &Names, name: &[u8]) -> Option<Found> {
+        if !matches!(self.cover, Cover::Open) {
+            return self.find_covered(names, name);
+        }
         if let Some(item) = self.real(name) {
             return Some(Found::Real(Self::kind(item)));
         }
@@ -275,8 +329,7 @@ impl Listing {
             let found = self.with_stem(base).find(|at| self.short(names, *at)).or_else(|| {
                 let cut = Names::is_cut(base).then(|| &base[..base.len() - 17])?;
                 // The cut leaves a piece of the stem, whichever of the two names was cut.
-                let first = self.images.partition_point(|i| self.stem_of(*i) < cut);
-                (first..self.images.len()).take_while(|at| self.stem(*at).starts_with(cut)).find(|at| {
+                self.beginning_with(cut).find(|at| {
                     names.shown(self.image_name(*at), view) == name
                         || (names.shown(self.stem(*at), view) == name && self.short(names, *at))
                 })
@@ -290,6 +343,9 @@ impl Listing {
 
     /// The entry at or after `cursor` with the cursor of the next one; image sources are left out unless `show_sources`.
     pub fn next(&self, names: &Names, show_sources: bool, cursor: Cursor) -> Option<(Entry, Cursor)> {
+        if !matches!(self.cover, Cover::Open) {
+            return self.next_covered(names, cursor);
+        }
         let mut at = usize::try_from(cursor).ok()?;
         while let Some(item) = self.items.get(at) {
             at += 1;

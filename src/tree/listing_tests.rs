@@ -43,7 +43,7 @@ fn all(listing: &Listing, names: &Names, sources: bool) -> Vec<String> {
 fn image(listing: &Listing, names: &Names, name: &str) -> Option<(String, usize)> {
     match listing.find(names, name.as_bytes())? {
         Found::Image { source, view } => Some((String::from_utf8(source).unwrap(), view)),
-        Found::Real(_) => None,
+        Found::Real(_) | Found::Folder(_) => None,
     }
 }
 

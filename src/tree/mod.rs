@@ -10,6 +10,7 @@ mod names;
 mod rights;
 mod source;
 mod store;
+mod veil;
 
 pub use filter::Filter;
 pub use ids::{Identity, ROOT, Table};
@@ -20,3 +21,4 @@ pub use names::{Names, escaped};
 pub use rights::{Acl, Rights};
 pub use source::{Facts, Source};
 pub use store::Store;
+pub use veil::Veil;

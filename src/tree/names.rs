@@ -15,6 +15,11 @@ pub struct Names {
     suffixes: Vec<&'static str>,
 }
 
+/// A hash of a name, as it stands at its end.
+fn mark(name: &[u8]) -> String {
+    format!("~{:016x}", SipHasher13::new_with_keys(0x6675_7a61_7272, 1).hash(name))
+}
+
 impl Names {
     /// For these views; the first has the plain name.
     pub fn new(views: &[View]) -> Self {
@@ -34,7 +39,7 @@ impl Names {
         if base.len() + suffix.len() <= NAME_MAX {
             return [base, suffix].concat();
         }
-        let hash = format!("~{:016x}", SipHasher13::new_with_keys(0x6675_7a61_7272, 1).hash(base));
+        let hash = mark(base);
         let mut keep = NAME_MAX - suffix.len() - hash.len();
         // Never half a UTF-8 character; a name in another encoding loses up to three more bytes.
         let continues = |byte: &u8| byte & 0xC0 == 0x80;
@@ -51,6 +56,11 @@ impl Names {
             let base = name.strip_suffix(suffix.as_bytes())?;
             (!base.is_empty()).then_some((base, view))
         })
+    }
+
+    /// A base for an image that shares its stem with another, from its whole file name; it looks like one that was cut.
+    pub fn told_apart(stem: &[u8], whole: &[u8]) -> Vec<u8> {
+        [stem, mark(whole).as_bytes()].concat()
     }
 
     /// Was this base cut by [`Names::shown`]? Then the sources must be searched by what they would be shown as.

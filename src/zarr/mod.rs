@@ -49,6 +49,11 @@ impl View {
         options.ngff.iter().map(view).collect()
     }
 
+    /// Are texts left out that people wrote?
+    pub fn hides_text(self) -> bool {
+        self.deidentify == Deidentify::Strict
+    }
+
     /// The version as documents write it.
     pub fn version(self) -> &'static str {
         match self.ngff {

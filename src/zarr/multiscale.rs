@@ -167,7 +167,7 @@ fn omero(view: View, image: &OpenImage, series: u32, name: &str, windows: &[Wind
     let shape = source.shape();
     let default = Window::full_range(source);
     let channels = (0..usize::try_from(shape.c).unwrap_or(0)).map(|index| {
-        let given = source.channels.get(index).and_then(|c| c.name.clone());
+        let given = source.channels.get(index).and_then(|c| c.name.clone()).filter(|_| !view.hides_text());
         json!({
             "active": true, "coefficient": 1, "color": color(source, index).hex(), "family": "linear", "inverted": false,
             "label": given.unwrap_or_else(|| format!("Channel {index}")),

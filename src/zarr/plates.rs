@@ -54,13 +54,16 @@ pub(super) fn plate_attributes(view: View, plate: &Plate, name: &str) -> Map<Str
         plate.wells.iter().map(|w| json!({"path": well_path(w), "rowIndex": w.row, "columnIndex": w.column})).collect();
     let mut all = Map::new();
     all.insert("version".into(), json!(view.version()));
-    all.insert("name".into(), json!(if plate.name.trim().is_empty() { name } else { &plate.name }));
+    all.insert(
+        "name".into(),
+        json!(if plate.name.trim().is_empty() || view.hides_text() { name } else { &plate.name }),
+    );
     all.insert("rows".into(), json!(names(plate.rows, &row_name)));
     all.insert("columns".into(), json!(names(plate.columns, &|c| (u64::from(c) + 1).to_string())));
     all.insert("field_count".into(), json!(plate.most_fields()));
     if !plate.acquisitions.is_empty() {
         let runs: Vec<Value> =
-            (0..u32::try_from(plate.acquisitions.len()).unwrap_or(0)).map(|n| run(plate, n)).collect();
+            (0..u32::try_from(plate.acquisitions.len()).unwrap_or(0)).map(|n| run(view, plate, n)).collect();
         all.insert("acquisitions".into(), json!(runs));
     }
     all.insert("wells".into(), json!(wells));
@@ -69,12 +72,16 @@ pub(super) fn plate_attributes(view: View, plate: &Plate, name: &str) -> Map<Str
     outer
 }
 
-fn run(plate: &Plate, number: u32) -> Value {
+fn run(view: View, plate: &Plate, number: u32) -> Value {
     let Some(run) = plate.acquisitions.get(number as usize) else { return Value::Null };
     let mut all = Map::new();
     all.insert("id".into(), json!(number));
-    all.insert("name".into(), json!(run.name.clone().unwrap_or_else(|| format!("Acquisition {number}"))));
+    let given = run.name.clone().filter(|_| !view.hides_text());
+    all.insert("name".into(), json!(given.unwrap_or_else(|| format!("Acquisition {number}"))));
     all.insert("maximumfieldcount".into(), json!(plate.fields_of(number)));
+    if view.hides_text() {
+        return Value::Object(all);
+    }
     if let Some(text) = &run.description {
         all.insert("description".into(), json!(text));
     }

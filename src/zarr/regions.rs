@@ -32,7 +32,7 @@ pub(super) fn document(view: View, image: &OpenImage, series: u32) -> Vec<u8> {
         image_label: ImageLabel {
             version: view.version(),
             colors: Colors { image, of },
-            properties: Properties { image, of },
+            properties: Properties { image, of, covered: view.hides_text() },
             source: json!({"image": "../../"}),
         },
     };
@@ -82,6 +82,8 @@ struct Colors<'a> {
 struct Properties<'a> {
     image: &'a OpenImage,
     of: u32,
+    /// Are names left out?
+    covered: bool,
 }
 
 /// The regions of a series, each with its value.
@@ -115,7 +117,8 @@ impl Serialize for Properties<'_> {
         }
         let property = |(value, roi)| {
             let roi: &Roi = roi;
-            Property { value, name: roi.name.as_deref(), id: roi.id.as_deref() }
+            let (name, id) = if self.covered { (None, None) } else { (roi.name.as_deref(), roi.id.as_deref()) };
+            Property { value, name, id }
         };
         serializer.collect_seq(regions(self.image, self.of).map(property))
     }

@@ -44,6 +44,12 @@ pub enum Virtual {
     GroupFile(Group, u8),
     /// `OME/METADATA.ome.xml`.
     Metadata,
+    /// `ro-crate-metadata.json`.
+    Crate,
+    /// `nbo-tier-report.json`.
+    Report,
+    /// `OME/qc.json`.
+    Quality,
     /// The source's own document.
     SourceDocument,
     /// A level.
@@ -77,8 +83,14 @@ const FILES: u64 = 2;
 /// Groups in the block of the image, with the slot of their directory; documents follow it.
 const FIXED: [(Group, u64); 5] =
     [(Group::Root, 0), (Group::Ome, 4), (Group::Associated, 10), (Group::Images, 16), (Group::Plates, 20)];
-const METADATA: u64 = 8;
-const SOURCE_DOCUMENT: u64 = 9;
+/// Documents in the block of the image, with their slots.
+const DOCUMENTS: [(Virtual, u64); 5] = [
+    (Virtual::Metadata, 8),
+    (Virtual::SourceDocument, 9),
+    (Virtual::Crate, 24),
+    (Virtual::Report, 25),
+    (Virtual::Quality, 26),
+];
 
 impl Group {
     /// Its slot in the block of the image, if it lies there.
@@ -111,6 +123,11 @@ impl Virtual {
     /// The image directory.
     pub const ROOT: Virtual = Virtual::Group(Group::Root);
 
+    /// Is it a document that is written from the record of the dataset: with what people wrote beside it, and all at once?
+    pub fn is_of_record(self) -> bool {
+        matches!(self, Virtual::Metadata | Virtual::Crate | Virtual::Report | Virtual::Quality)
+    }
+
     /// Is it a directory?
     pub fn is_directory(self) -> bool {
         matches!(self, Virtual::Group(_) | Virtual::Array(..) | Virtual::ChunkDirectory(..))
@@ -134,9 +151,7 @@ impl Virtual {
         Some(match self {
             V::Group(g) => g.fixed().unwrap_or(0),
             V::GroupFile(g, file) => g.fixed().unwrap_or(0) + 1 + u64::from(file),
-            V::Metadata => METADATA,
-            V::SourceDocument => SOURCE_DOCUMENT,
-            _ => return None,
+            document => DOCUMENTS.iter().find(|(node, _)| *node == document)?.1,
         })
     }
 
@@ -144,8 +159,9 @@ impl Virtual {
     pub fn at_slot(place: Place, slot: u64) -> Option<Virtual> {
         use Virtual as V;
         let (group, first) = match place {
-            Place::Image if slot == METADATA => return Some(V::Metadata),
-            Place::Image if slot == SOURCE_DOCUMENT => return Some(V::SourceDocument),
+            Place::Image if DOCUMENTS.iter().any(|(_, at)| *at == slot) => {
+                return DOCUMENTS.iter().find(|(_, at)| *at == slot).map(|(node, _)| *node);
+            }
             Place::Image => *FIXED.iter().rfind(|(_, first)| *first <= slot)?,
             Place::Group(group) => (group, 0),
             Place::Array(..) => return None,
@@ -166,7 +182,7 @@ mod tests {
     fn slots_map_back_and_are_apart() {
         let fixed = [Group::Root, Group::Ome, Group::Associated, Group::Images, Group::Plates];
         let many = [Group::Plate(1), Group::Row(1, 2), Group::Well(2, 1), Group::Series(7), Group::Labels(7)];
-        let mut nodes = vec![Virtual::Metadata, Virtual::SourceDocument];
+        let mut nodes: Vec<Virtual> = DOCUMENTS.iter().map(|(node, _)| *node).collect();
         for group in fixed.into_iter().chain(many) {
             nodes.push(Virtual::Group(group));
             nodes.extend((0..2).map(|f| Virtual::GroupFile(group, f)));

@@ -2,6 +2,7 @@
 
 use super::plates::PlateIndex;
 use super::{ArrayNodes, Group, Virtual};
+use crate::config::Deidentify;
 use crate::error::{Error, Kind, Result};
 use crate::pyramid::OpenImage;
 use crate::zarr::{GroupKind, REGIONS, View, associated_series, loose_series, main_series, region_series};
@@ -17,6 +18,8 @@ pub struct Shown {
     /// Series that have regions of interest, each with the series that shows them; in order.
     regions: Vec<(u32, u32)>,
     document: Option<&'static str>,
+    /// Are there records of quality control?
+    quality: bool,
 }
 
 /// An index as it is written in a path: no sign, no leading zero.
@@ -35,17 +38,20 @@ fn member(list: &[u32], i: u64) -> Option<Virtual> {
 }
 
 impl Shown {
-    /// Of an image; the layout is the same in every view.
-    pub fn new(view: View, image: &OpenImage) -> Self {
+    /// Of an image; the layout is the same in every view. Where people are left out, so are the pictures beside a slide, any of
+    /// which may show its label, and the document of the source.
+    pub fn new(view: View, image: &OpenImage, quality: bool) -> Self {
+        let covered = view.deidentify != Deidentify::Off;
         let plates = image.source.plates();
         Shown {
             root: view.root(image),
             main: main_series(image),
             loose: if plates.is_empty() { Vec::new() } else { loose_series(image) },
             plates: plates.iter().zip(0u32..).map(|(p, n)| PlateIndex::new(p, n)).collect(),
-            associated: associated_series(image),
+            associated: if covered { Vec::new() } else { associated_series(image) },
             regions: region_series(image),
-            document: image.source.document().map(|(name, _)| name),
+            document: image.source.document().map(|(name, _)| name).filter(|_| !covered),
+            quality,
         }
     }
 
@@ -78,6 +84,7 @@ impl Shown {
             V::Group(group) => self.has(group),
             V::GroupFile(group, f) => usize::from(f) < view.group_files().len() && self.has(group),
             V::Metadata => true,
+            V::Crate | V::Report | V::Quality => false,
             V::SourceDocument => self.document.is_some(),
             V::ArrayFile(_, _, f) => usize::from(f) < view.array_files().len(),
             V::Array(s, l) | V::ChunkDirectory(s, l, ..) | V::Chunk(s, l, _) => {
@@ -155,7 +162,8 @@ impl Shown {
             ],
             Group::Ome => {
                 let own = self.document.map(|name| (name, Virtual::SourceDocument));
-                return std::iter::once(("METADATA.ome.xml", Virtual::Metadata)).chain(own).collect();
+                let always = std::iter::once(("METADATA.ome.xml", Virtual::Metadata));
+                return always.chain(own).collect();
             }
             Group::Series(s) => vec![("labels", Virtual::Group(Group::Labels(s)))],
             Group::Labels(s) => {
@@ -163,7 +171,8 @@ impl Shown {
             }
             _ => return Vec::new(),
         };
-        all.into_iter().filter(|(_, node)| matches!(node, Virtual::Group(g) if self.has(*g))).collect()
+        let is_there = |node: &Virtual| if let Virtual::Group(g) = node { self.has(*g) } else { true };
+        all.into_iter().filter(|(_, node)| is_there(node)).collect()
     }
 
     /// A child of a group that is no document of it and has no name of its own.
