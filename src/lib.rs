@@ -2,7 +2,7 @@
 //!
 //! Imports point one way (`scripts/check-layers` holds the order):
 //! `error, sync <- model <- io, codec <- format <- pyramid <- cache, exec <- zarr, metadata <- tree <- fs <- fuse
-//! <- daemon, cli`.
+//! <- daemon, validate, cli`.
 #![warn(missing_docs)]
 
 #[cfg(target_endian = "big")]
@@ -24,6 +24,7 @@ pub mod model;
 pub mod pyramid;
 pub mod sync;
 pub mod tree;
+pub mod validate;
 pub mod zarr;
 
 pub use error::{Error, Kind, Result};

@@ -34,7 +34,7 @@ fn help_lists_the_commands_but_not_the_hidden_one() {
         let output = run(words);
         assert_eq!(output.status.code(), Some(0));
         let text = String::from_utf8(output.stdout).unwrap();
-        for command in ["mount", "unmount", "status", "inspect", "completions"] {
+        for command in ["mount", "unmount", "status", "inspect", "validate", "completions"] {
             assert!(text.contains(&format!("  {command}")), "{command}: {text}");
         }
         assert!(!text.contains("  man "), "{text}");
@@ -172,6 +172,27 @@ fn inspect_tells_missing_from_unreadable() {
         assert_eq!(code, Some(3), "{name}: {text}");
         assert!(text.contains(name) && text.contains(word), "{name}: {text}");
     }
+}
+
+#[test]
+fn validate_judges_a_directory_and_finds_them_in_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = refused(&fuzarr(&["validate"]).arg(folder.path()).output().unwrap());
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("no OME-Zarr directory"), "{text}");
+    let (code, _) = refused(&run(&["validate", "/nonexistent/x.zarr"]));
+    assert_eq!(code, Some(1));
+    let inside = folder.path().join("deep/x.ome.zarr");
+    std::fs::create_dir_all(&inside).unwrap();
+    std::fs::write(inside.join("zarr.json"), r#"{"zarr_format":3,"node_type":"group","attributes":{"a":1}}"#).unwrap();
+    let output = fuzarr(&["validate"]).arg(folder.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("without OME-Zarr metadata (keys: none) [zarr.document]"), "{text}");
+    assert!(text.ends_with("  1 error, 0 warnings; 0 images, 0 arrays, 0 chunk files\n"), "{text}");
+    let output = fuzarr(&["validate", "--json"]).arg(&inside).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["errors"], &json["datasets"][0]["findings"][0]["rule"]), (&1.into(), &"zarr.document".into()));
 }
 
 #[test]

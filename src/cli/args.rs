@@ -14,7 +14,7 @@ Exit codes:
   0  success; for status: every mount asked about is healthy
   1  failure; one line on standard error says why
   2  wrong option, argument, environment variable or configuration file
-  3  inspect: the file cannot be read as an image, or --verify found damaged parts
+  3  inspect: the file cannot be read as an image, or --verify found damaged parts; validate: errors were found
   4  status: nothing of fuzarr is mounted there
   5  status: mounted, but the daemon does not answer or part of the source is stuck";
 
@@ -26,6 +26,13 @@ The mount is read-only. It ends by 'fuzarr unmount MOUNTPOINT', or when the daem
 
 With a link /sbin/mount.fuzarr to the program, fstab and mount(8) know the type fuzarr:
   /data/microscopy  /mnt/zarr  fuzarr  allow_other,cache_size=2GiB  0 0";
+
+const VALIDATE_NOTES: &str = "\
+Versions 0.4, 0.5 and 0.6 are known. Looked at are the documents (JSON schemas of the specification, which are part of the \
+program), whether they fit the arrays, the sizes of chunk files and the indices of shards, labels, plates, \
+OME/METADATA.ome.xml and ro-crate-metadata.json. Pixels are not decoded.
+
+An error is what the specification forbids or readers fail on; a warning is what makes some reader show less.";
 
 /// Show TIFF images as virtual OME-Zarr directories, without converting them.
 #[derive(Debug, Parser)]
@@ -51,6 +58,9 @@ pub enum Command {
     Status(StatusArgs),
     /// Show what a file holds and how it would appear.
     Inspect(InspectArgs),
+    /// Check OME-Zarr directories, whoever wrote them.
+    #[command(after_help = VALIDATE_NOTES)]
+    Validate(ValidateArgs),
     /// Write the man pages into a directory.
     #[command(hide = true)]
     Man(ManArgs),
@@ -234,6 +244,23 @@ pub struct InspectArgs {
     /// How palette images are shown, as for mount.
     #[arg(long, value_name = "HOW", env = "FUZARR_PALETTE", hide_env_values = true)]
     pub palette: Option<Palette>,
+}
+
+/// `fuzarr validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// An OME-Zarr directory, or a folder with such directories in it.
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::DirPath)]
+    pub paths: Vec<PathBuf>,
+    /// One JSON document.
+    #[arg(long)]
+    pub json: bool,
+    /// Look for every chunk, not for a thousand of each array.
+    #[arg(long)]
+    pub all_chunks: bool,
+    /// Report what the specification recommends, too; a warning counts as an error for the exit code.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `fuzarr man`.

@@ -14,6 +14,7 @@ pub enum Exit {
     /// A wrong option, argument, environment variable or configuration file.
     Usage,
     /// `inspect`: the file is not readable as an image (unsupported, malformed, truncated) or has damaged parts.
+    /// `validate`: there are errors.
     BadFile,
     /// `status`: nothing of ours is mounted there.
     NotMounted,
@@ -26,7 +27,10 @@ pub const TABLE: &[(Exit, &str)] = &[
     (Exit::Success, "Success. For status: every mount asked about is healthy."),
     (Exit::Failure, "Failure; one line on standard error says why."),
     (Exit::Usage, "Wrong option, argument, environment variable or configuration file."),
-    (Exit::BadFile, "inspect: the file cannot be read as an image, or --verify found damaged parts."),
+    (
+        Exit::BadFile,
+        "inspect: the file cannot be read as an image, or --verify found damaged parts; validate: errors were found.",
+    ),
     (Exit::NotMounted, "status: nothing of fuzarr is mounted there."),
     (Exit::Unhealthy, "status: mounted, but the daemon does not answer or part of the source is stuck."),
 ];

@@ -12,6 +12,7 @@ mod report;
 mod settings;
 mod status;
 mod unmount;
+mod validate;
 mod values;
 
 use std::ffi::OsString;
@@ -38,6 +39,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
         Command::Unmount(args) => unmount::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Validate(args) => validate::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
