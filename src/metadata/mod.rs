@@ -1,5 +1,6 @@
 //! Metadata documents beside the pixels.
 
+pub mod crates;
 mod deidentify;
 mod modality;
 pub mod ome;

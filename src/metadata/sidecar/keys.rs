@@ -253,6 +253,12 @@ pub(super) fn place(path: &str) -> Place {
     Place::Unknown
 }
 
+/// Whether a sidecar may hold something at a path such as `authors[].affiliation.ror`.
+pub fn is_known(path: &str) -> bool {
+    let organism = path.replace("biosample.organism[]", "biosample.organism");
+    place(&organism) != Place::Unknown
+}
+
 /// The key beside an unknown one that was probably meant: at most a third of its letters differ.
 pub(super) fn meant(path: &str) -> Option<&'static str> {
     let (parent, own) = path.rsplit_once('.').map_or(("", path), |(p, o)| (p, o));

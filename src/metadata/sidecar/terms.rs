@@ -63,7 +63,7 @@ fn is_time(time: &str) -> bool {
 pub fn url(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     let host = rest.split(['/', '?', '#']).next()?;
-    let plain = rest.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>\"{}|\\^`".contains(c));
+    let plain = rest.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>\"{}|\\^`[]".contains(c));
     (plain && !host.is_empty()).then_some(text)
 }
 
