@@ -12,7 +12,7 @@ use crate::metadata::tiers::{Index, Scene};
 use crate::model::Element;
 
 /// The quality control of an image.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Current {
     /// Day on which the image was acquired, if the file says.
     pub acquired: Option<String>,
@@ -24,7 +24,7 @@ pub struct Current {
 }
 
 /// A record. No pass or fail: its age is written out and never judged.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QualityRecord {
     /// Id of the metric.
     pub metric: String,

@@ -9,11 +9,17 @@ use super::report::{Coverage, ImageReport, Known};
 use super::{Reports, rembi};
 use crate::metadata::quality::Current;
 use crate::metadata::tables::nbo_version;
-use crate::metadata::{Record, Term};
+use crate::metadata::{DEIDENTIFICATION_RULES, Record, Term};
 
-/// Images of which all is written out; of the others, the values are left out, and what is missing just as in an image before is
-/// written by naming that.
+/// Images of which all is written out, as long as there is room. Of the others the values are left out, what is missing or
+/// known of quality just as in an image before is written by naming that, and else by element instead of component.
 const IN_FULL: usize = 64;
+
+/// Components of all images that are written out.
+const COMPONENTS: usize = 20_000;
+
+/// Records of quality control of all images that are written out.
+const RECORDS: usize = 20_000;
 
 const NOTE: &str = "tier_attained 0 means tier 1 is incomplete; required counts leave out structural identifiers; filters, \
                     mirrors and AdditionalDimensionMap are not asked for where nothing mentions them";
@@ -24,6 +30,8 @@ struct Document<'a> {
     specification: &'static str,
     generated_from: Sources<'a>,
     note: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deidentified: Option<Deidentified<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -35,6 +43,15 @@ struct Document<'a> {
 struct Sources<'a> {
     source: &'a str,
     sidecars: Vec<String>,
+}
+
+/// What was taken out on request, and how often.
+#[derive(Serialize)]
+struct Deidentified<'a> {
+    level: &'static str,
+    rules: &'static str,
+    removed: &'a BTreeMap<String, usize>,
+    note: &'static str,
 }
 
 #[derive(Serialize)]
@@ -58,7 +75,7 @@ struct Image<'a> {
     modality: &'a [Term],
     rembi: Rembi,
     #[serde(skip_serializing_if = "Option::is_none")]
-    qc: Option<&'a Current>,
+    qc: Option<Quality<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +95,14 @@ struct Rembi {
 #[serde(untagged)]
 enum Missing {
     Fields(Ordered<Ordered<Vec<&'static str>>>),
+    Same { as_image: usize },
+}
+
+/// Records, or the image for which the same speak.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Quality<'a> {
+    Records(&'a Current),
     Same { as_image: usize },
 }
 
@@ -115,6 +140,12 @@ pub fn write(record: &Record) -> Vec<u8> {
             sidecars: record.sidecars.files.iter().map(path).collect(),
         },
         note: NOTE,
+        deidentified: record.removed.as_ref().map(|r| Deidentified {
+            level: r.level.name(),
+            rules: DEIDENTIFICATION_RULES,
+            removed: &r.what,
+            note: "text that is part of the pixels is not found",
+        }),
         warnings: reports.warnings(),
         problems: problems.map(|p| Problem { file: path(&p.file), line: p.line, reason: &p.reason }).collect(),
         images: Images(&reports),
@@ -124,22 +155,74 @@ pub fn write(record: &Record) -> Vec<u8> {
 impl Serialize for Images<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut images = serializer.serialize_seq(None)?;
-        // What images lack, each kind once; a plate has thousands that lack the same.
-        let mut seen: Vec<(Ordered<Ordered<Vec<&'static str>>>, usize)> = Vec::new();
+        let mut seen = Seen { components: COMPONENTS, records: RECORDS, ..Seen::default() };
         for (number, report) in self.0.images().enumerate() {
-            let fields = missing(&report);
-            let same = seen.iter().find(|(f, _)| *f == fields).map(|(_, first)| *first);
-            if same.is_none() && seen.len() < IN_FULL {
-                seen.push((fields.clone(), number));
-            }
-            let missing = match same {
-                Some(as_image) if number >= IN_FULL => Missing::Same { as_image },
-                _ => Missing::Fields(fields),
-            };
-            images.serialize_element(&image(&report, missing, number < IN_FULL))?;
+            let in_full = number < IN_FULL && report.components.len() <= seen.components;
+            let missing = seen.missing(&report, number, in_full);
+            let quality = report.quality.as_ref().and_then(|q| seen.quality(q, number));
+            images.serialize_element(&image(&report, missing, quality, in_full))?;
         }
         images.end()
     }
+}
+
+/// What was written of images before; a plate has thousands that lack the same.
+#[derive(Default)]
+struct Seen {
+    missing: Vec<(Ordered<Ordered<Vec<&'static str>>>, usize)>,
+    quality: Vec<(Current, usize)>,
+    /// What may still be written.
+    components: usize,
+    records: usize,
+}
+
+impl Seen {
+    fn missing(&mut self, report: &ImageReport, number: usize, in_full: bool) -> Missing {
+        let fields = missing(report);
+        let same = self.missing.iter().find(|(f, _)| *f == fields).map(|(_, first)| *first);
+        if in_full {
+            self.components -= report.components.len();
+            if same.is_none() && report.components.len() <= 256 {
+                self.missing.push((fields.clone(), number));
+            }
+            return Missing::Fields(fields);
+        }
+        match same {
+            Some(as_image) => Missing::Same { as_image },
+            None => Missing::Fields(by_element(report)),
+        }
+    }
+
+    fn quality<'a>(&mut self, quality: &'a Current, number: usize) -> Option<Quality<'a>> {
+        if number >= IN_FULL
+            && let Some((_, as_image)) = self.quality.iter().find(|(q, _)| q == quality)
+        {
+            return Some(Quality::Same { as_image: *as_image });
+        }
+        if quality.records.len() > self.records {
+            return None;
+        }
+        self.records -= quality.records.len();
+        if self.quality.len() < 8 {
+            self.quality.push((quality.clone(), number));
+        }
+        Some(Quality::Records(quality))
+    }
+}
+
+/// The fields missing in any component of an element, by the name of that.
+fn by_element(report: &ImageReport) -> Ordered<Ordered<Vec<&'static str>>> {
+    let of = |tier: u8| {
+        let mut elements: BTreeMap<&str, Vec<&'static str>> = BTreeMap::new();
+        for one in report.missing(tier) {
+            let fields = elements.entry(one.element.name).or_default();
+            if !fields.contains(&one.field.name) {
+                fields.push(one.field.name);
+            }
+        }
+        (tier.to_string(), Ordered(elements.into_iter().map(|(name, fields)| (name.to_string(), fields)).collect()))
+    };
+    Ordered((1..=3).map(of).collect())
 }
 
 fn missing(report: &ImageReport) -> Ordered<Ordered<Vec<&'static str>>> {
@@ -153,7 +236,7 @@ fn missing(report: &ImageReport) -> Ordered<Ordered<Vec<&'static str>>> {
     Ordered((1..=3).map(of).collect())
 }
 
-fn image(report: &ImageReport, missing: Missing, in_full: bool) -> Image<'_> {
+fn image<'a>(report: &'a ImageReport, missing: Missing, qc: Option<Quality<'a>>, in_full: bool) -> Image<'a> {
     let mut sources = BTreeMap::new();
     let mut known: Ordered<Ordered<&Known>> = Ordered(Vec::new());
     for (component, field, value) in report.known() {
@@ -179,7 +262,7 @@ fn image(report: &ImageReport, missing: Missing, in_full: bool) -> Image<'_> {
             present: report.rembi.len() - lacks.len(),
             missing: lacks,
         },
-        qc: report.quality.as_ref(),
+        qc,
         warnings: report.warnings.iter().map(String::as_str).collect(),
         known: in_full.then_some(known),
     }

@@ -41,8 +41,9 @@ impl<'a> Reports<'a> {
     /// counted. Sidecars that could not be read are `record.sidecars.problems`.
     pub fn warnings(&self) -> Vec<String> {
         let record = self.index.record;
-        let quality = self.quality.iter().flat_map(|q| q.problems());
-        record.warnings.iter().cloned().chain(sidecar::unknown(record)).chain(quality.cloned()).collect()
+        let quality = self.quality.iter().flat_map(|q| q.problems()).cloned();
+        let ours = discreet(record, sidecar::unknown(record).into_iter().chain(quality).collect());
+        record.warnings.iter().cloned().chain(ours).collect()
     }
 
     /// The report on each image, in the order in which they are mounted.
@@ -68,8 +69,16 @@ impl<'a> Reports<'a> {
             rembi: rembi::states(scene, &modality),
             modality,
             quality: self.quality.as_ref().map(|q| q.of(scene)),
-            warnings,
+            warnings: discreet(scene.index.record, warnings),
         }
+    }
+}
+
+/// Remarks quote what people wrote; where that is left out, so are they.
+fn discreet(record: &Record, remarks: Vec<String>) -> Vec<String> {
+    match remarks.len() {
+        n if n > 0 && record.removed.is_some() => vec![format!("{n} remarks on sidecars are left out")],
+        _ => remarks,
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::scene::{Scene, Used};
-use super::sidecar::Spoken;
+use super::sidecar::{Spoken, element_of};
 use crate::metadata::tables::{NboElement, mode, nbo_element, nbo_value};
 use crate::model::{Element, Origin};
 
@@ -216,13 +216,23 @@ impl<'a> Parts<'a, '_> {
             None => self.spoken.first_of(kinds).map(str::to_string),
         };
         if let Some(key) = spoken {
-            return self.add(super::sidecar::element_of(&key), key.clone(), own);
+            return self.spoken(&key, own);
         }
         let at = self.add(kinds[general], key(class, used), own)?;
         let part = &mut self.list[at];
         part.choices = kinds;
         part.keys.insert(0, class.to_string());
         part.keys.dedup();
+        Some(at)
+    }
+
+    /// A component that a sidecar names. What people wrote in brackets is not shown where people are left out.
+    fn spoken(&mut self, key: &str, own: Option<&'a Element>) -> Option<usize> {
+        let element = element_of(key);
+        let at = self.add(element, key.to_string(), own)?;
+        if self.scene.index.record.removed.is_some() && own.is_none() {
+            self.list[at].key = element.to_string();
+        }
         Some(at)
     }
 
@@ -234,12 +244,11 @@ impl<'a> Parts<'a, '_> {
         let mut added = 0;
         for key in spoken.keys() {
             let known = heard.contains(key);
-            let element = super::sidecar::element_of(key);
             // What names another channel or another part of the instrument speaks for other images.
             let elsewhere = key.starts_with("Channel[") || id_of(key).is_some_and(|id| self.scene.index.holds(id));
             if !known && !elsewhere && added < MOST {
                 // What is no element of NBO is named among the warnings of the dataset.
-                added += usize::from(self.add(element, key.to_string(), None).is_some());
+                added += usize::from(self.spoken(key, None).is_some());
             }
         }
     }

@@ -20,7 +20,14 @@ fn record(xml: &str, sidecar: Json) -> Record {
         dataset: Facts::of(sidecar, &origin),
         ..Sidecars::default()
     };
-    Record { ome, images, source: Source { file: "a.ome.tif".into(), ..Source::default() }, sidecars, warnings }
+    Record {
+        ome,
+        images,
+        source: Source { file: "a.ome.tif".into(), ..Source::default() },
+        sidecars,
+        warnings,
+        removed: None,
+    }
 }
 
 fn first(record: &Record) -> ImageReport {
@@ -230,6 +237,20 @@ fn the_document_shares_what_many_images_lack() {
     assert_eq!(write(&record), write(&record));
 }
 
+#[test]
+fn the_document_of_many_large_images_is_bounded() {
+    let channels = "<Channel><DetectorSettings Gain=\"1\"/></Channel>".repeat(1000);
+    let images: String =
+        (0..100).map(|i| format!("<Image Name=\"{i}\"><Pixels SizeX=\"{i}\">{channels}</Pixels></Image>")).collect();
+    let record = record(&format!("<OME>{images}</OME>"), json!({}));
+    let bytes = write(&record);
+    assert!(bytes.len() < 8 << 20, "{}", bytes.len());
+    let document: Json = serde_json::from_slice(&bytes).unwrap();
+    let last = &document["images"][99]["missing"]["1"];
+    assert_eq!(last["Channel"], json!(["Name", "IlluminationType", "ContrastMethod"]));
+    assert_eq!(document["images"][0]["missing"]["1"]["Channel[999]"], last["Channel"]);
+}
+
 /// What the specification's example says of the richest sample of the OME project.
 #[test]
 fn the_instrument_sample_is_as_the_example_says() {
@@ -276,6 +297,23 @@ fn the_instrument_sample_is_as_the_example_says() {
         assert_eq!(sorted(&mut ours), sorted(&mut theirs), "tier {tier}");
     }
     assert_eq!(ours["name"], theirs["name"]);
+}
+
+#[test]
+fn where_people_are_left_out_nothing_they_wrote_is_quoted() {
+    let nbo =
+        json!({"nbo": {"Laser[PLANTED]": {"Pulse": "PLANTED"}, "PLANTED": {}, "Pinhole[PLANTED]": {"PLANTED": 1}}});
+    let mut record = record(PLAIN, nbo);
+    let shown = |record: &Record| String::from_utf8(write(record)).unwrap();
+    assert_eq!(shown(&record).matches("PLANTED").count(), 8 + 5, "{}", shown(&record));
+    crate::metadata::deidentify(&mut record, crate::config::Deidentify::Strict, None);
+    let document: Json = serde_json::from_str(&shown(&record)).unwrap();
+    assert!(!shown(&record).contains("PLANTED"), "{}", shown(&record));
+    assert_eq!(
+        (&document["deidentified"]["level"], &document["deidentified"]["rules"]),
+        (&json!("strict"), &json!("1"))
+    );
+    assert!(document["images"][0]["missing"]["1"]["Laser"].is_array());
 }
 
 #[test]
