@@ -65,7 +65,7 @@ class Count:
     """Fields of one image: {(component, attribute): (tier, present)}."""
 
     def __init__(self, specification, root, image, default_name):
-        self.spec, self.root, self.image, self.fields = specification, root, image, {}
+        self.spec, self.root, self.image, self.fields, self.elements = specification, root, image, {}, {}
         self.by_id = {}
         for top in children(root, "Instrument") + children(root, "Experiment"):
             for e in [top, *top]:
@@ -92,6 +92,7 @@ class Count:
 
     def add(self, key, element, own, **special):
         """All required attributes of an element; `special` says of some whether they are there."""
+        self.elements.setdefault(key, element)
         for attribute, tier, place in self.spec.required[element]:
             if (key, attribute) not in self.fields:
                 present = special[attribute] if attribute in special else bool(place and get(own, place))
@@ -191,9 +192,10 @@ class Count:
             out[str(tier)] = {"required": len(states), "present": sum(states), "complete": all(states)}
         return out
 
-    def missing(self):
+    def missing(self, by_element=False):
         out = {str(t): collections.defaultdict(list) for t in (1, 2, 3)}
         for (component, attribute), (tier, present) in self.fields.items():
-            if not present:
-                out[str(tier)][component].append(attribute)
-        return {tier: {c: sorted(a) for c, a in lacks.items()} for tier, lacks in out.items()}
+            key = self.elements[component] if by_element else component
+            if not present and attribute not in out[str(tier)][key]:
+                out[str(tier)][key].append(attribute)
+        return {tier: {c: sorted(a) for c, a in lacks.items() if a} for tier, lacks in out.items()}
