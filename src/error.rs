@@ -190,6 +190,11 @@ impl Error {
         self.0.kind
     }
 
+    /// Is this about what the file holds, and not about reading it?
+    pub fn about_content(&self) -> bool {
+        matches!(self.0.kind, Kind::Malformed | Kind::Truncated | Kind::Unsupported | Kind::OverLimit)
+    }
+
     /// The error number a reader of the mount sees.
     pub fn errno(&self) -> i32 {
         self.0.kind.errno()

@@ -118,6 +118,12 @@ impl Header {
         Ok(Header { width, height, levels: 0, tile, tiles, transformed: false, components })
     }
 
+    /// Samples of a pixel, and the bits of the deepest of them.
+    pub fn samples(&self) -> (usize, u32) {
+        let deepest = self.components.iter().map(|c| u32::from(c.precision)).max();
+        (self.components.len(), deepest.unwrap_or(0))
+    }
+
     /// Refuses made-up precincts: the decoder holds something for each of them before it reads any.
     fn check_precincts(&self, data: &[u8]) -> Result<()> {
         let most = u64::from(self.width) * u64::from(self.height) / 64 + (1 << 16);

@@ -6,7 +6,7 @@ use super::page::Page;
 use super::planes::{Planes, Run};
 use super::source::{LevelAt, LevelPlan, Plan};
 use super::tags::{photometric, tag};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::format::Limits;
 use crate::format::omexml::{Axis, DimensionOrder};
 use crate::io::Watch;
@@ -255,7 +255,7 @@ pub(super) fn date_time(page: &Page) -> Option<String> {
 
 /// Is this about what the file holds, and not about reading it?
 pub(super) fn about_content(e: &Error) -> bool {
-    matches!(e.kind(), Kind::Malformed | Kind::Truncated | Kind::Unsupported | Kind::OverLimit)
+    e.about_content()
 }
 
 /// Turns a fault in optional content into a warning.

@@ -3,7 +3,6 @@
 //! A dialect is one file here and one line in [`DIALECTS`].
 
 mod aperio;
-mod dates;
 mod embedded;
 mod fields;
 mod fluoview;

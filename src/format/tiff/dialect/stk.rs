@@ -4,12 +4,12 @@
 //! The number of planes is the count of tag UIC2. Nothing but the planes' own z distances, wavelengths and times tells which
 //! axes they run along.
 
-use super::dates;
 use super::fields::{Fields, text};
 use super::pictures::{Picture, Pictures};
 use super::{Dialect, Opening};
 use crate::error::{Error, Result};
 use crate::format::ImageSource;
+use crate::format::dates;
 use crate::format::omexml::{Axis, DimensionOrder};
 use crate::format::tiff::page::Page;
 use crate::format::tiff::planes::Run;

@@ -6,11 +6,11 @@
 mod info;
 
 use self::info::Info;
-use super::dates;
 use super::pictures::{Picture, Pictures, runs};
 use super::{Dialect, Opening};
 use crate::error::{Error, Result};
 use crate::format::ImageSource;
+use crate::format::dates;
 use crate::format::omexml::{Axis, DimensionOrder};
 use crate::format::tiff::files::Indexed;
 use crate::format::tiff::header::TiffFile;

@@ -1,10 +1,24 @@
 //! Dates as instruments count them, in ISO 8601.
 
 /// Days since 30 December 1899 as ISO 8601.
-pub(super) fn from_ole(days: f64) -> Option<String> {
+pub(crate) fn from_ole(days: f64) -> Option<String> {
     const TO_UNIX_DAYS: f64 = 25_569.0;
     let seconds = ((days - TO_UNIX_DAYS) * 86_400.0).round();
     (seconds.abs() < 1e11).then(|| iso(seconds as i64))
+}
+
+/// A day of the Julian calendar's count with its fraction, in universal time: days begin at noon.
+pub(crate) fn from_julian_days(days: f64) -> Option<String> {
+    const UNIX: f64 = 2_440_587.5;
+    let plausible = (1_721_426.0..5_373_485.0).contains(&days);
+    plausible.then(|| iso(((days - UNIX) * 86_400.0).round() as i64))
+}
+
+/// Tenths of microseconds since 1601, as Windows counts time in files.
+pub(crate) fn from_file_time(ticks: u64) -> Option<String> {
+    const UNIX_SECONDS: i64 = 11_644_473_600;
+    let seconds = i64::try_from(ticks / 10_000_000).ok()?;
+    (ticks > 0).then(|| iso(seconds - UNIX_SECONDS))
 }
 
 /// Seconds since 1970 as ISO 8601 (civil calendar, proleptic).
@@ -23,7 +37,7 @@ fn iso(seconds: i64) -> String {
 }
 
 /// A Julian day number and milliseconds since midnight.
-pub(super) fn from_julian(day: u32, milliseconds: u32) -> Option<String> {
+pub(crate) fn from_julian(day: u32, milliseconds: u32) -> Option<String> {
     /// 1 January 1970.
     const UNIX: i64 = 2_440_588;
     let plausible = (1_721_426..5_373_485).contains(&day) && milliseconds <= 86_400_000;
@@ -43,5 +57,8 @@ mod tests {
         assert_eq!(from_ole(1e300), None);
         assert_eq!(from_julian(2_454_000, 3_600_500).as_deref(), Some("2006-09-21T01:00:00"));
         assert_eq!(from_julian(0, 0), None);
+        assert_eq!(from_julian_days(2_440_588.0).as_deref(), Some("1970-01-01T12:00:00"));
+        assert_eq!(from_julian_days(0.0), None);
+        assert_eq!(from_file_time(116_444_736_000_000_000).as_deref(), Some("1970-01-01T00:00:00"));
     }
 }
