@@ -2,7 +2,12 @@
 //!
 //! A format is one folder here and one line in [`FORMATS`].
 
+pub(crate) mod dates;
+pub mod lif;
+pub mod mrc;
+pub mod nd2;
 pub mod omexml;
+pub(crate) mod strided;
 pub mod tiff;
 pub(crate) mod xml;
 
@@ -16,7 +21,7 @@ use crate::model::plate::{MAX_SIDE, Plate};
 use crate::model::{Element, Rois, Role, Series, TileId};
 
 /// Every format, asked in this order.
-pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff];
+pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff, &nd2::Nd2, &lif::Lif, &mrc::DeltaVision, &mrc::Mrc];
 
 /// A family of files.
 pub trait Format: Send + Sync {

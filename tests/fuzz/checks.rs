@@ -22,7 +22,8 @@ pub fn by_name(name: &str) -> Option<fn(&[u8])> {
         "samples" => samples,
         "jpeg" => jpeg_stream,
         "pictures" => pictures,
-        "image" => image,
+        // Told apart by what they begin with.
+        "image" | "nd2" | "lif" | "mrc" => image,
         _ => return None,
     })
 }

@@ -1,10 +1,13 @@
 """First inputs of the fuzz targets: small images of every kind that tifffile writes, and pieces of them."""
 import io
 import os
+import pathlib
 
 import imagecodecs
 import numpy as np
 import tifffile
+
+from . import containers
 
 PIXELS = (np.arange(24 * 20).reshape(24, 20) * 37 % 251).astype(np.uint8)
 
@@ -25,6 +28,24 @@ def _images():
     yield "imagej", stack.transpose(0, 2, 1, 3, 4), {"imagej": True, "metadata": {"axes": "TZCYX"}}
     yield "pages", stack[0, :, 0], {"metadata": None}
     yield "palette", PIXELS, {"colormap": np.arange(768, dtype=np.uint16).reshape(3, 256) * 80, "photometric": "palette"}
+
+
+def _containers(folder):
+    """Small files of other kinds than TIFF: (target, name, bytes)."""
+    stack = containers.count([2, 2, 4, 3, 2])
+    two = [("a", 0xFF), ("b", 0xFF00)]
+    for name, loops, options in (("loops", "PT", {}), ("packed", "TZ", {"compressed": True, "padding": 4}), ("missing", "ZP", {"missing": {1}})):
+        containers.nd2(folder / "one", stack, [(axis, 2) for axis in loops], two, block=8, **options)
+        yield "nd2", name, (folder / "one").read_bytes()
+    for version in (1, 2):
+        containers.lif(folder / "one", [("p", stack, "TZCYX"), ("c", containers.count([4, 3, 3], np.uint8), "YXS"), ("m", stack[0], "MZYX")], version)
+        yield "lif", f"version-{version}", (folder / "one").read_bytes()
+    containers.lof(folder / "one", "o", stack[0], "TCYX")
+    yield "lif", "lof", (folder / "one").read_bytes()
+    for sequence, order in (("ZTW", "<"), ("WZT", ">"), ("ZWT", "<")):
+        containers.deltavision(folder / "one", stack, sequence, [457, 528], order)
+        yield "mrc", sequence, (folder / "one").read_bytes()
+    (folder / "one").unlink()
 
 
 def write(folder):
@@ -51,6 +72,8 @@ def write(folder):
         if name == "ome":
             with tifffile.TiffFile(io.BytesIO(whole)) as t:
                 put("omexml", name, t.ome_metadata.encode())
+    for target, name, data in _containers(pathlib.Path(folder)):
+        put(target, name, data)
     shapes = ("<Rectangle ID='Shape:0' X='1' Y='2' Width='3' Height='4'/><Polygon ID='Shape:1' Points='1,2 3,4 5,1'/>"
               "<Mask ID='Shape:2' X='0' Y='0' Width='8' Height='2'><BinData Length='4' BigEndian='true'>qlU=</BinData></Mask>")
     put("omexml", "plate", (
