@@ -2,13 +2,14 @@
 //!
 //! Imports point one way (`scripts/check-layers` holds the order):
 //! `error, sync <- model <- io, codec <- format <- pyramid <- cache, exec <- zarr, metadata <- tree <- fs <- fuse
-//! <- daemon, validate, cli`.
+//! <- daemon, validate, catalog, cli`.
 #![warn(missing_docs)]
 
 #[cfg(target_endian = "big")]
 compile_error!("decoded samples are little-endian in memory: port `codec` before building for a big-endian machine");
 
 pub mod cache;
+pub mod catalog;
 pub mod cli;
 pub mod codec;
 pub mod config;

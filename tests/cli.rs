@@ -34,7 +34,9 @@ fn help_lists_the_commands_but_not_the_hidden_one() {
         let output = run(words);
         assert_eq!(output.status.code(), Some(0));
         let text = String::from_utf8(output.stdout).unwrap();
-        for command in ["mount", "unmount", "status", "inspect", "validate", "completions"] {
+        for command in
+            ["mount", "unmount", "status", "inspect", "catalog", "metadata", "sidecar", "validate", "completions"]
+        {
             assert!(text.contains(&format!("  {command}")), "{command}: {text}");
         }
         assert!(!text.contains("  man "), "{text}");

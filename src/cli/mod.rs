@@ -2,14 +2,17 @@
 //! configuration file all follow.
 
 mod args;
+mod catalog;
 mod completions;
 mod exit;
 mod fstab;
 mod inspect;
 mod man;
+mod metadata;
 mod mount;
 mod report;
 mod settings;
+mod sidecar;
 mod status;
 mod unmount;
 mod validate;
@@ -39,6 +42,9 @@ pub fn run(argv: Vec<OsString>) -> u8 {
         Command::Unmount(args) => unmount::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Catalog(args) => catalog::run(&args),
+        Command::Metadata(args) => metadata::run(&args),
+        Command::Sidecar(args) => sidecar::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use crate::catalog::Form;
 use crate::config::{Damaged, Deidentify, Layout, LogFormat, LogLevel, Ngff, Palette};
 
 /// Smallest budget that leaves room for work beside the documents of a few open images.
@@ -168,6 +169,11 @@ value_enum!(Deidentify {
     Deidentify::Off => "off", "everything is shown";
     Deidentify::Standard => "standard", "people and institutions, vendor documents and labels of slides are left out";
     Deidentify::Strict => "strict", "and free text, serial numbers, days and months, names of images and directories";
+});
+value_enum!(Form {
+    Form::Csv => "csv", "comma-separated values with a heading";
+    Form::JsonLines => "jsonl", "one JSON object a line";
+    Form::Parquet => "parquet", "Apache Parquet";
 });
 value_enum!(LogLevel {
     LogLevel::Error => "error", "what failed";

@@ -247,6 +247,11 @@ impl Listing {
         self.items.binary_search_by(|i| self.name(*i).cmp(name)).ok().map(|at| self.items[at])
     }
 
+    /// What kind of entry a real name is.
+    pub fn kind_of(&self, name: &[u8]) -> Option<EntryKind> {
+        self.real(name).map(Self::kind)
+    }
+
     fn is_image(&self, name: &[u8]) -> bool {
         self.real(name).is_some_and(|i| i.kind & IMAGE != 0)
     }
