@@ -137,6 +137,10 @@ impl Check<'_> {
             Err(NoNode::Broken(_)) => return Some(None),
         };
         self.report.images += 1;
+        if self.version.is_none() {
+            // The group above has no place for one in 0.4.
+            self.version = node.version().map(str::to_owned);
+        }
         self.schemas_of(&node, &["image"]);
         if !node.has("multiscales") {
             self.report.error("image.metadata", path, "no multiscales");
