@@ -9,6 +9,7 @@ pub(crate) mod huffman;
 pub mod jpeg;
 pub mod jpeg2000;
 mod jpeg_bits;
+pub mod jpeg_frame;
 pub mod jpeg_lossless;
 pub mod jpeg_rows;
 pub mod jpeg_wide;

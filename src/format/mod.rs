@@ -2,6 +2,7 @@
 //!
 //! A format is one folder here and one line in [`FORMATS`].
 
+pub mod czi;
 pub(crate) mod dates;
 pub mod lif;
 pub mod mrc;
@@ -21,7 +22,7 @@ use crate::model::plate::{MAX_SIDE, Plate};
 use crate::model::{Element, Rois, Role, Series, TileId};
 
 /// Every format, asked in this order.
-pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff, &nd2::Nd2, &lif::Lif, &mrc::DeltaVision, &mrc::Mrc];
+pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff, &czi::Czi, &nd2::Nd2, &lif::Lif, &mrc::DeltaVision, &mrc::Mrc];
 
 /// A family of files.
 pub trait Format: Send + Sync {

@@ -132,6 +132,22 @@ impl Series {
     pub fn shape(&self) -> Shape {
         self.levels[0].shape
     }
+
+    /// Bytes of memory held.
+    pub fn heap_bytes(&self) -> u64 {
+        let text = |t: &Option<String>| t.as_ref().map_or(0, String::capacity);
+        let channels: usize = self.channels.iter().map(|c| text(&c.name) + text(&c.fluor)).sum();
+        let bytes = size_of::<Series>()
+            + self.name.capacity()
+            + text(&self.acquired)
+            + text(&self.description)
+            + self.objective.as_ref().map_or(0, |o| text(&o.model))
+            + self.levels.capacity() * size_of::<Level>()
+            + self.channels.capacity() * size_of::<Channel>()
+            + channels
+            + self.colormap.as_ref().map_or(0, |m| 6 * m.red.len());
+        bytes as u64
+    }
 }
 
 /// Names one unit of a source.

@@ -7,7 +7,7 @@ use super::files::{Files, Indexed, safe_name};
 use super::page::Page;
 use super::planes::{Run, total};
 use super::series::{Templates, about_content, add_levels, plan, reduced_after, sample_channels, series, warn};
-use super::source::{PageCache, Plan, TiffSource, plan_bytes, series_bytes};
+use super::source::{PageCache, Plan, TiffSource, plan_bytes};
 use crate::error::{Error, Kind, Result};
 use crate::format::omexml::{self, FileRef, Ome, Pixels, TiffData};
 use crate::format::{Limits, Place};
@@ -141,7 +141,7 @@ impl<'a> Dataset<'a> {
                 continue;
             };
             let one = self.image(number, pixels, consumed).map_err(|e| e.at(format!("image {number}")))?;
-            held += one.as_ref().map_or(64, |(s, p, _)| series_bytes(s) as u64 + plan_bytes(p));
+            held += one.as_ref().map_or(64, |(s, p, _)| s.heap_bytes() + plan_bytes(p));
             if held > self.limits.index_bytes {
                 return Err(Error::over_limit(format!("{number} images take {held} bytes of structure")));
             }

@@ -306,7 +306,7 @@ impl ImageSource for TiffSource {
     }
 
     fn heap_bytes(&self) -> u64 {
-        let series: usize = self.series.iter().map(series_bytes).sum();
+        let series: u64 = self.series.iter().map(Series::heap_bytes).sum();
         let plans: u64 = self.plans.iter().map(plan_bytes).sum();
         let document = self.document.as_ref().map_or(0, |(_, d)| d.len());
         let warnings: usize = self.warnings.iter().map(|w| w.len() + size_of::<String>()).sum();
@@ -314,25 +314,10 @@ impl ImageSource for TiffSource {
             + plans
             + self.plates.iter().map(Plate::heap_bytes).sum::<usize>() as u64
             + self.rois.heap_bytes()
-            + (series + document + warnings) as u64
+            + series
+            + (document + warnings) as u64
             + PAGES.get() as u64 * PAGE_BYTES
     }
-}
-
-/// Bytes held by a series.
-pub(super) fn series_bytes(series: &Series) -> usize {
-    let text = |t: &Option<String>| t.as_ref().map_or(0, String::capacity);
-    let channels: usize = series.channels.iter().map(|c| text(&c.name) + text(&c.fluor)).sum();
-    let map = series.colormap.as_ref().map_or(0, |m| 6 * m.red.len());
-    size_of::<Series>()
-        + series.name.capacity()
-        + text(&series.acquired)
-        + text(&series.description)
-        + series.objective.as_ref().map_or(0, |o| text(&o.model))
-        + series.levels.capacity() * size_of::<crate::model::Level>()
-        + series.channels.capacity() * size_of::<crate::model::Channel>()
-        + channels
-        + map
 }
 
 /// Bytes held by a plan; templates are shared and counted by the pages kept.

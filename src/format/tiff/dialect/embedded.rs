@@ -1,6 +1,7 @@
 //! JPEG streams that lie inside metadata, as pages of a file in memory.
 
 use crate::codec::base64;
+use crate::codec::jpeg_frame::Frame;
 use crate::error::{Error, Result};
 use crate::format::Limits;
 use crate::format::tiff::header::TiffFile;
@@ -23,38 +24,6 @@ pub(super) fn jpeg_page(text: &str, limits: &Limits) -> Result<Page> {
     let frame = Frame::find(&stream).ok_or_else(|| Error::malformed("no JPEG frame"))?;
     let file = TiffFile::open(Arc::new(MemoryFile(wrap(&stream, &frame))))?;
     Page::parse(&file, file.first_ifd, limits)
-}
-
-/// What the frame header says (ITU-T T.81, B.2.2).
-#[derive(Debug, PartialEq)]
-struct Frame {
-    width: u16,
-    height: u16,
-    samples: u8,
-}
-
-impl Frame {
-    fn find(stream: &[u8]) -> Option<Self> {
-        let mut rest = stream.strip_prefix(&[0xFF, 0xD8])?;
-        loop {
-            let [0xFF, marker, tail @ ..] = rest else { return None };
-            match marker {
-                0xFF => rest = rest.get(1..)?,
-                0xD9 | 0xDA => return None,
-                0x01 | 0xD0..=0xD7 => rest = tail,
-                _ => {
-                    let length = usize::from(u16::from_be_bytes([*tail.first()?, *tail.get(1)?]));
-                    let segment = tail.get(2..length)?;
-                    if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
-                        let [_, y1, y0, x1, x0, samples, ..] = segment else { return None };
-                        let (height, width) = (u16::from_be_bytes([*y1, *y0]), u16::from_be_bytes([*x1, *x0]));
-                        return (width > 0 && height > 0).then_some(Frame { width, height, samples: *samples });
-                    }
-                    rest = tail.get(length..)?;
-                }
-            }
-        }
-    }
 }
 
 /// A TIFF file around the stream: header, directory, bits per sample, stream.
@@ -83,18 +52,4 @@ fn wrap(stream: &[u8], frame: &Frame) -> Vec<u8> {
     out.extend([0; 4]);
     out.extend(stream);
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_is_found_behind_other_segments() {
-        let stream =
-            [&[0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 9, 9, 0xFF, 0xFF, 0xC0, 0, 17, 8][..], &[0, 60, 0, 80, 3], &[0; 9]];
-        assert_eq!(Frame::find(&stream.concat()), Some(Frame { width: 80, height: 60, samples: 3 }));
-        assert_eq!(Frame::find(&[0xFF, 0xD8, 0xFF, 0xE0, 0, 0]), None);
-        assert_eq!(Frame::find(b"GIF"), None);
-    }
 }
