@@ -10,8 +10,11 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::off_source;
 use crate::metadata::{self, Record};
 use crate::sync::lock;
-use crate::tree::{Virtual, escaped};
+use crate::tree::{Veil, Virtual, escaped};
 use crate::zarr::View;
+
+/// Quality control of which nothing may be shown.
+const NOTHING: &[u8] = b"{}\n";
 
 /// Every such document.
 const ALL: [Virtual; 4] = [Virtual::Metadata, Virtual::Crate, Virtual::Report, Virtual::Quality];
@@ -19,6 +22,8 @@ const ALL: [Virtual; 4] = [Virtual::Metadata, Virtual::Crate, Virtual::Report, V
 fn written(record: &Record, document: Virtual) -> Option<Vec<u8>> {
     match document {
         Virtual::Metadata => Some(metadata::ome::write(record)),
+        Virtual::Report => Some(metadata::tiers::write(record)),
+        Virtual::Quality => metadata::quality::write(record),
         _ => None,
     }
 }
@@ -35,14 +40,16 @@ impl Core {
         if let Some(kept) = self.documents.get(&key(wanted)) {
             return Ok(kept.to_vec());
         }
-        let budget = self.engine.budget();
+        let (budget, view) = (self.engine.budget(), node.view);
         let estimate = metadata::ome::estimate(&parsed.image).saturating_add(parsed.written.bytes.saturating_mul(4));
         // An estimate is on the safe side: one that fits into the budget is tried with what a single task may have.
         let room = if estimate <= budget.total() { estimate.min(budget.most(Share::Unit)) } else { estimate };
         let lease = off_source(|| budget.lease_blocking(Share::Unit, room))?;
         let all: Vec<(Virtual, Vec<u8>)> = off_source(|| {
             let record = self.record(node, parsed)?;
-            Ok(ALL.into_iter().filter_map(|document| Some((document, written(&record, document)?))).collect())
+            let shown = |document: &Virtual| parsed.shown.exists(view, &parsed.image, *document);
+            let write = |document| (document, written(&record, document).unwrap_or_else(|| NOTHING.to_vec()));
+            Ok(ALL.into_iter().filter(shown).map(write).collect())
         })?;
         drop(lease);
         let mut found = None;
@@ -61,7 +68,7 @@ impl Core {
     fn record(&self, node: &ImageNode, parsed: &Parsed) -> Result<Record> {
         let image = &parsed.image;
         let named = node.listed().file_name().map_or(&[][..], |n| n.as_bytes());
-        let name = node.name(self.veil());
+        let name = self.image_name(node, parsed);
         let source = metadata::Source {
             file: if self.veil().is_some() { name.clone() } else { escaped(named) },
             name,
@@ -71,6 +78,9 @@ impl Core {
             members: parsed.members.len(),
         };
         let view = View { deidentify: parsed.deidentify, ..node.view };
-        metadata::record(image, view.image_paths(image), source, parsed.written.sidecars.clone())
+        let mut record = metadata::record(image, view.image_paths(image), source, parsed.written.sidecars.clone())?;
+        let pseudonyms = self.veil().and_then(Veil::pseudonyms);
+        metadata::deidentify(&mut record, parsed.deidentify, pseudonyms);
+        Ok(record)
     }
 }

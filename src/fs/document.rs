@@ -122,9 +122,18 @@ impl Core {
         Ok(found)
     }
 
+    /// What documents call the image.
+    pub(super) fn image_name(&self, node: &ImageNode, parsed: &Parsed) -> String {
+        match self.veil() {
+            // A sidecar asked for it, and there is no key to make a name with.
+            None if parsed.deidentify == Deidentify::Strict => "image".to_owned(),
+            veil => node.name(veil),
+        }
+    }
+
     /// The text of a document with these windows; the length is the same with any, or with none.
     fn write(&self, node: &ImageNode, parsed: &Parsed, inside: Virtual, windows: &[Window]) -> Result<Vec<u8>> {
-        let (image, name) = (&parsed.image, node.name(self.veil()));
+        let (image, name) = (&parsed.image, self.image_name(node, parsed));
         let view = View { deidentify: parsed.deidentify, ..node.view };
         if let Some((kind, file)) = group(node, parsed, inside) {
             let name = match (kind, inside) {
@@ -156,11 +165,20 @@ fn group(node: &ImageNode, parsed: &Parsed, inside: Virtual) -> Option<(GroupKin
     parsed.shown.group(node.view, &parsed.image, inside).map(|kind| (kind, name))
 }
 
+/// Are names of images shown that the source holds? Those of vendors may be of people.
+fn names_are_shown(view: View, parsed: &Parsed) -> bool {
+    match view.deidentify {
+        Deidentify::Off => true,
+        Deidentify::Standard => parsed.image.source.document().is_some_and(|(name, _)| name.ends_with(".ome.xml")),
+        Deidentify::Strict => false,
+    }
+}
+
 /// What a member of a collection is called: by the source, else by the file and its number.
 fn series_name(view: View, image: &str, parsed: &Parsed, series: u32) -> String {
     let Some(found) = parsed.image.source.series().get(series as usize) else { return image.to_owned() };
     match &found.role {
-        _ if !found.name.is_empty() && view.deidentify < Deidentify::Strict => found.name.clone(),
+        _ if !found.name.is_empty() && names_are_shown(view, parsed) => found.name.clone(),
         Role::Associated(name) => format!("{image} {name}"),
         Role::Image | Role::Regions(_) => format!("{image} {series}"),
     }

@@ -14,7 +14,8 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::{Class, Reader};
 use crate::format::{self, Limits, Place};
 use crate::io::{ReadAt, Watch, now_ms};
-use crate::metadata::sidecar::{Facts, Sidecars};
+use crate::metadata::sidecar::Sidecars;
+use crate::metadata::{Record, quality};
 use crate::pyramid::OpenImage;
 use crate::sync::{Arc, Condvar, Mutex, lock};
 use crate::tree::{Identity, Shown, Store, Virtual};
@@ -90,12 +91,8 @@ impl Images {
 
 /// Do sidecars tell of quality control?
 fn has_quality(sidecars: &Sidecars) -> bool {
-    let own = |facts: &Facts| facts.at(&["qc"]).is_some();
-    let images = match sidecars.dataset.at(&["images"]) {
-        Some(Facts::Map(images)) => images.values().any(own),
-        _ => false,
-    };
-    !sidecars.quality.is_empty() || own(&sidecars.dataset) || images
+    let given = !sidecars.quality.is_empty() || sidecars.dataset.at(&["qc"]).is_some();
+    given && quality::write(&Record { sidecars: sidecars.clone(), ..Record::default() }).is_some()
 }
 
 /// Says that an open is over, however it ended.

@@ -41,6 +41,11 @@ impl Veil {
         }
     }
 
+    /// What makes the pseudonyms, where names are replaced by them.
+    pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
+        self.pseudonyms.as_ref()
+    }
+
     /// What a name is called in documents, if not by itself.
     pub fn pseudonym(&self, name: &[u8]) -> Option<String> {
         self.pseudonyms.as_ref().map(|p| p.of(name))

@@ -83,8 +83,9 @@ impl Shown {
         match node {
             V::Group(group) => self.has(group),
             V::GroupFile(group, f) => usize::from(f) < view.group_files().len() && self.has(group),
-            V::Metadata => true,
-            V::Crate | V::Report | V::Quality => false,
+            V::Metadata | V::Report => true,
+            V::Crate => false,
+            V::Quality => self.quality,
             V::SourceDocument => self.document.is_some(),
             V::ArrayFile(_, _, f) => usize::from(f) < view.array_files().len(),
             V::Array(s, l) | V::ChunkDirectory(s, l, ..) | V::Chunk(s, l, _) => {
@@ -154,6 +155,7 @@ impl Shown {
     fn named(&self, group: Group) -> Vec<(&'static str, Virtual)> {
         let all = match group {
             Group::Root => vec![
+                ("nbo-tier-report.json", Virtual::Report),
                 ("OME", Virtual::Group(Group::Ome)),
                 ("associated", Virtual::Group(Group::Associated)),
                 ("images", Virtual::Group(Group::Images)),
@@ -162,8 +164,9 @@ impl Shown {
             ],
             Group::Ome => {
                 let own = self.document.map(|name| (name, Virtual::SourceDocument));
+                let quality = self.quality.then_some(("qc.json", Virtual::Quality));
                 let always = std::iter::once(("METADATA.ome.xml", Virtual::Metadata));
-                return always.chain(own).collect();
+                return always.chain(own).chain(quality).collect();
             }
             Group::Series(s) => vec![("labels", Virtual::Group(Group::Labels(s)))],
             Group::Labels(s) => {
