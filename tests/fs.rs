@@ -190,7 +190,7 @@ fn an_image_is_a_directory_whose_sizes_are_exact_and_whose_ids_are_unique() {
     assert_eq!(m.names("").unwrap(), ["notes.txt", "a.ome.zarr", "a.v04.ome.zarr"]);
     assert_eq!(m.read(m.walk("notes.txt").unwrap().id).unwrap(), b"hello");
     let root = m.names("a.ome.zarr").unwrap();
-    assert_eq!(root, ["zarr.json", "OME", "0", "1", "2"], "{root:?}");
+    assert_eq!(root, ["zarr.json", "ro-crate-metadata.json", "nbo-tier-report.json", "OME", "0", "1", "2"], "{root:?}");
     let mut all = Vec::new();
     everything(&m, 1, "", &mut all);
     let mut ids = HashMap::from([(1, "/".to_owned())]);

@@ -21,6 +21,7 @@ const ALL: [Virtual; 4] = [Virtual::Metadata, Virtual::Crate, Virtual::Report, V
 
 fn written(record: &Record, document: Virtual) -> Option<Vec<u8>> {
     match document {
+        Virtual::Crate => Some(metadata::crates::write(record)),
         Virtual::Metadata => Some(metadata::ome::write(record)),
         Virtual::Report => Some(metadata::tiers::write(record)),
         Virtual::Quality => metadata::quality::write(record),

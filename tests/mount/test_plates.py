@@ -40,7 +40,7 @@ def test_a_plate_of_1536_files_opens_by_its_companion(large, mount):
     root = m.join("plate.ome.zarr")
     plate = readers.attributes(root)["plate"]
     assert (len(plate["rows"]), len(plate["columns"]), len(plate["wells"]), plate["field_count"]) == (16, 24, 384, 4)
-    assert set(os.listdir(root)) == {"zarr.json", "nbo-tier-report.json", "OME", *(plates.letters(r) for r in range(ROWS))}
+    assert set(os.listdir(root)) == {"zarr.json", "ro-crate-metadata.json", "nbo-tier-report.json", "OME", *(plates.letters(r) for r in range(ROWS))}
     with open(os.path.join(root, "OME", "METADATA.ome.xml"), "rb") as f:
         assert f.read().count(b"<WellSample ") == 1536
     opens, read = calls(m)
@@ -92,7 +92,7 @@ def test_two_plates_and_loose_images(mixed, mount, version):
     name = mixed.companion or os.path.basename(mixed.file(5))
     root = m.join(name + ".ome.zarr")
     documents = {"zarr.json"} if version == "0.5" else {".zattrs", ".zgroup"}
-    assert set(os.listdir(root)) == documents | {"nbo-tier-report.json", "OME", "A", "B", "C", "images", "plates"}
+    assert set(os.listdir(root)) == documents | {"ro-crate-metadata.json", "nbo-tier-report.json", "OME", "A", "B", "C", "images", "plates"}
     a = readers.attributes(root)
     assert a["bioformats2raw.layout"] == 3
     p = a["plate"]

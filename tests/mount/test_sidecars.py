@@ -207,7 +207,7 @@ def test_rights_are_those_of_image_and_sidecars(mount):
             os.chmod(sidecar, mode)
             os.chown(sidecar, OWNER, OWNER)
         m = mount(os.path.join(place, "src"), "--allow-other")
-        documents = ("OME/METADATA.ome.xml", "nbo-tier-report.json")
+        documents = ("OME/METADATA.ome.xml", "ro-crate-metadata.json", "nbo-tier-report.json")
         for user in (OWNER, STRANGER):
             assert all(as_user(user, lambda: [readable(m.join("open/a.ome.zarr", d)) for d in documents]))
             assert as_user(user, lambda: readable(m.join("closed/a.ome.zarr/0/c/0/0/0/0/0")))

@@ -83,8 +83,7 @@ impl Shown {
         match node {
             V::Group(group) => self.has(group),
             V::GroupFile(group, f) => usize::from(f) < view.group_files().len() && self.has(group),
-            V::Metadata | V::Report => true,
-            V::Crate => false,
+            V::Metadata | V::Crate | V::Report => true,
             V::Quality => self.quality,
             V::SourceDocument => self.document.is_some(),
             V::ArrayFile(_, _, f) => usize::from(f) < view.array_files().len(),
@@ -155,6 +154,7 @@ impl Shown {
     fn named(&self, group: Group) -> Vec<(&'static str, Virtual)> {
         let all = match group {
             Group::Root => vec![
+                ("ro-crate-metadata.json", Virtual::Crate),
                 ("nbo-tier-report.json", Virtual::Report),
                 ("OME", Virtual::Group(Group::Ome)),
                 ("associated", Virtual::Group(Group::Associated)),
