@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Removed, scrub};
+use super::{Removed, said, scrub};
 use crate::metadata::sidecar::{Facts, Sidecars};
 use crate::model::Origin;
 
@@ -14,8 +14,10 @@ const OPERATORS: &[&str] = &["operator", "performed_by", "user", "experimenter",
 const SERIALS: &[&str] = &["SerialNumber", "LotNumber", "serial", "serial_number", "lot", "lot_number"];
 
 pub(super) fn clean(sidecars: &mut Sidecars, removed: &mut Removed) {
+    said::prune(&mut sidecars.dataset, removed);
     walk(&mut sidecars.dataset, &mut Vec::new(), removed);
     for (_, document) in &mut sidecars.quality {
+        said::prune_quality(document, removed);
         let path = ["qc".to_owned()];
         json(document, &path, removed);
     }

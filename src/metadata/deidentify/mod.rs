@@ -4,6 +4,7 @@
 //! Elements are emptied, not deleted, so that references stay valid. Text burnt into pixels is not found.
 
 mod facts;
+mod said;
 mod scrub;
 mod tree;
 
