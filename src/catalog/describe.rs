@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::row::Row;
+use super::shelf::Shelf;
 use super::walk::{Found, Members, key};
 use super::{Options, Shown, dataset};
 use crate::error::Error;
 use crate::format::split_image_name;
-use crate::metadata::sidecar::{Beneath, Facts, terms};
+use crate::metadata::sidecar::{Facts, terms};
 use crate::metadata::tiers::{ImageReport, Reports};
 use crate::metadata::{Mounted, Record};
 use crate::model::{Element, Quantity, Series};
@@ -20,7 +21,13 @@ const SIZES_MAX: usize = 100_000;
 
 /// The rows of a file; none if it belongs to a dataset that goes by another one. With what stands for the dataset if that goes by
 /// a file that is no image file, so that each of its files might describe it.
-pub fn rows(source: &Arc<Source>, options: &Options, known: &Members, found: &Found) -> (Option<u64>, Vec<Row>) {
+pub fn rows(
+    source: &Arc<Source>,
+    options: &Options,
+    known: &Members,
+    shelf: &Shelf,
+    found: &Found,
+) -> (Option<u64>, Vec<Row>) {
     let shown = match found {
         Found::Image(shown) => shown,
         Found::Unread(_, error) => return (None, vec![failed(options, found, error)]),
@@ -42,7 +49,7 @@ pub fn rows(source: &Arc<Source>, options: &Options, known: &Members, found: &Fo
                 known.add(&member.path);
             }
         }
-        let record = dataset::recorded(source, &Beneath::new(Arc::clone(source.root())), &shown.file, &image)?;
+        let record = dataset::recorded(source, &shelf.of(&shown.file), &shown.file, &image)?;
         Ok((dataset, of_dataset(source, options, shown, &image, &record)))
     });
     described.unwrap_or_else(|error| (None, vec![failed(options, found, &error)]))

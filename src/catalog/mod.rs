@@ -6,6 +6,7 @@
 mod dataset;
 mod describe;
 mod row;
+mod shelf;
 mod tables;
 mod walk;
 
@@ -23,6 +24,7 @@ pub use tables::{Form, Table, table};
 pub use walk::{Found, Walk};
 
 use crate::error::{Error, Result};
+use crate::metadata::sidecar::Beneath;
 use crate::tree::{Filter, Source};
 
 /// Files that are found and not yet written: what bounds the memory of a run.
@@ -79,6 +81,7 @@ pub fn run<W: Write + Send>(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Totals> {
     let known = walk::Members::default();
+    let shelf = shelf::Shelf::new(Beneath::new(Arc::clone(source.root())));
     let (work, tasks) = bounded::<(u64, Found)>(64);
     let (answer, answers) = bounded::<Answer>(64);
     // One token for each file that is found and not written: the walk waits for its table.
@@ -99,7 +102,7 @@ pub fn run<W: Write + Send>(
         });
         for _ in 0..options.threads.max(1) {
             let (tasks, answer) = (tasks.clone(), answer.clone());
-            scope.spawn(|| work_on(source, options, &known, tasks, answer));
+            scope.spawn(|| work_on(source, options, &known, &shelf, tasks, answer));
         }
         drop((tasks, answer));
         let now = || Progress {
@@ -107,7 +110,7 @@ pub fn run<W: Write + Send>(
             complete: over.load(std::sync::atomic::Ordering::Relaxed),
             done: 0,
         };
-        write_all(&answers, &tokens, table, &|done| progress(Progress { done, ..now() }))
+        write_all(answers, tokens, table, &|done| progress(Progress { done, ..now() }))
     })
 }
 
@@ -115,12 +118,13 @@ fn work_on(
     source: &Arc<Source>,
     options: &Options,
     known: &walk::Members,
+    shelf: &shelf::Shelf,
     tasks: Receiver<(u64, Found)>,
     answer: Sender<Answer>,
 ) {
     for (number, found) in tasks {
         // A bug in a reader costs one row, not the table.
-        let made = catch_unwind(AssertUnwindSafe(|| describe::rows(source, options, known, &found)));
+        let made = catch_unwind(AssertUnwindSafe(|| describe::rows(source, options, known, shelf, &found)));
         let (dataset, rows) = made.unwrap_or_else(|_| {
             let bug = Error::new(crate::error::Kind::Internal, "the reader of this file failed");
             (None, vec![describe::failed(options, &found, &bug)])
@@ -131,10 +135,11 @@ fn work_on(
     }
 }
 
-/// Puts answers into the order of the walk and writes them.
+/// Puts answers into the order of the walk and writes them. When it is over, so are the channels: a table that cannot be written
+/// ends the threads.
 fn write_all<W: Write + Send>(
-    answers: &Receiver<Answer>,
-    tokens: &Receiver<()>,
+    answers: Receiver<Answer>,
+    tokens: Receiver<()>,
     table: &mut dyn Table<W>,
     progress: &dyn Fn(u64),
 ) -> Result<Totals> {

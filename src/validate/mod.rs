@@ -188,11 +188,11 @@ impl Check<'_> {
             self.report.error("zarr.format", path, ".zgroup states no zarr_format 2");
         }
         array::unknown_keys(&node, &mut self.report);
-        if let (Some(own), Some(all)) = (node.version(), &self.version) {
-            if own != all {
-                let what = format!("version {}, the directory has {}", short(own), short(all));
-                self.report.error("version", path, what);
-            }
+        if let (Some(own), Some(all)) = (node.version(), &self.version)
+            && own != all
+        {
+            let what = format!("version {}, the directory has {}", short(own), short(all));
+            self.report.error("version", path, what);
         }
         self.compare(&node);
         Ok(node)

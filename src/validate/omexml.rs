@@ -8,10 +8,14 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::image::Image;
+use super::node::read_bytes;
 use super::report::{Report, short};
+use crate::metadata::ome::misfits;
 
 /// Largest document that is looked at.
 const DOCUMENT_MAX: u64 = 1 << 30;
+/// Largest one that is held against the schema: it is held in memory.
+const SCHEMA_MAX: u64 = 32 << 20;
 /// Deepest nesting.
 const DEPTH_MAX: usize = 256;
 /// Namespace of the release that OME-Zarr takes.
@@ -28,8 +32,21 @@ struct Described {
 /// Reads the document once and compares its images, in order, with those of the directory.
 pub fn check(path: &Path, images: &[Image], report: &mut Report) {
     match read(path, report) {
-        Ok(described) => compare(&described, images, report),
+        Ok(described) => {
+            compare(&described, images, report);
+            schema(path, report);
+        }
         Err(reason) => report.error("ome.xml", "OME", format!("METADATA.ome.xml: {}", short(&reason))),
+    }
+}
+
+/// What the schema of 2016-06 has no place for. Readers pass over it, or refuse the document.
+fn schema(path: &Path, report: &mut Report) {
+    // Larger ones are those of plates; their images are alike.
+    let Ok(Some(document)) = read_bytes(path, SCHEMA_MAX) else { return };
+    match misfits(&document) {
+        Ok(all) => all.iter().for_each(|what| report.warn("ome.schema", "OME", short(what))),
+        Err(e) => report.warn("ome.schema", "OME", short(&e.reason())),
     }
 }
 

@@ -99,15 +99,14 @@ pub fn well_of(check: &mut Check<'_>, node: &Node, acquisitions: &[&Value]) -> (
     }
     for field in fields {
         let acquisition = &field["acquisition"];
-        if (acquisitions.len() > 1 || !acquisition.is_null()) && !acquisitions.is_empty() {
-            if !acquisitions.contains(&acquisition) {
-                let what = format!(
-                    "acquisition {} of field {} is none of the plate",
-                    acquisition,
-                    short(&field["path"].to_string())
-                );
-                check.report.error("well.acquisition", &node.path, what);
-            }
+        let asked = (acquisitions.len() > 1 || !acquisition.is_null()) && !acquisitions.is_empty();
+        if asked && !acquisitions.contains(&acquisition) {
+            let what = format!(
+                "acquisition {} of field {} is none of the plate",
+                acquisition,
+                short(&field["path"].to_string())
+            );
+            check.report.error("well.acquisition", &node.path, what);
         }
     }
     let mut images = Vec::new();

@@ -88,8 +88,8 @@ impl Written {
     fn xml(&self, ids: &[&str]) {
         let image = |id: &&str| {
             format!(
-                "<Image ID=\"{id}\"><Pixels ID=\"P\" DimensionOrder=\"XYZCT\" Type=\"uint16\" SizeX=\"30\" SizeY=\"20\" \
-                 SizeZ=\"1\" SizeC=\"1\" SizeT=\"1\"><MetadataOnly/></Pixels></Image>"
+                "<Image ID=\"{id}\"><Pixels ID=\"Pixels:0\" DimensionOrder=\"XYZCT\" Type=\"uint16\" SizeX=\"30\" SizeY=\"20\" \
+                 SizeZ=\"1\" SizeC=\"1\" SizeT=\"1\"><Channel ID=\"Channel:0\" SamplesPerPixel=\"1\"/><MetadataOnly/></Pixels></Image>"
             )
         };
         let images: String = ids.iter().map(image).collect();
@@ -298,6 +298,7 @@ fn faults_of_an_image() {
             |w| w.replace("OME/METADATA.ome.xml", "<MetadataOnly/>", "<TiffData/>"),
             &["ome.images", "ome.xml"],
         ),
+        ("XML value", |w| w.replace("OME/METADATA.ome.xml", "<Image ", "<Image Colour=\"red\" "), &["ome.schema"]),
         (
             "crate",
             |w| w.replace("ro-crate-metadata.json", "{\"@id\":\"#a\",", "{\"@id\":\"#b\","),

@@ -100,6 +100,15 @@ def test_what_cannot_be_read_is_a_row(tmp_path):
     assert "truncated" in table[1]["error"] and str(tmp_path) not in table[1]["error"]
 
 
+def test_a_table_that_cannot_be_written_ends_the_run(tmp_path):
+    for n in range(3000):
+        (tmp_path / f"{n}.tif").write_bytes(b"")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([mounts.binary(), "catalog", tmp_path], stdout=full, stderr=subprocess.PIPE, timeout=200)
+    assert done.returncode == 1 and b"No space left" in done.stderr
+    run(tmp_path, "--output", tmp_path / "no" / "such.csv", check=1)
+
+
 def test_what_sidecars_say_is_in_the_row(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30), np.uint8))
     (tmp_path / "a.tif.meta.yaml").write_text(

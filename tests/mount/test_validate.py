@@ -15,11 +15,15 @@ def validate(*paths):
     return done.returncode, json.loads(done.stdout)
 
 
+def rules(found):
+    """What is wrong, by rules. That nobody said under which licence a sample is, the mount cannot mend (`crate.dataset`)."""
+    return {f["rule"] for d in found["datasets"] for f in d["findings"]}
+
+
 def test_every_view_of_every_sample(samples, mount):
     m = mount(samples[0], "--ngff", "0.5,0.4,0.6")
     code, found = validate(m.path)
-    assert [f for d in found["datasets"] for f in d["findings"] if f["severity"] == "error"] == []
-    assert code == 0
+    assert code == 0 and found["errors"] == 0 and rules(found) <= {"crate.dataset"}, found
     # As many as there are names in the mount: nothing was passed over.
     assert sorted(d["path"] for d in found["datasets"]) == sorted(
         os.path.join(m.path, n) for n in os.listdir(m.path) if n.endswith(".zarr"))
@@ -30,7 +34,7 @@ def test_every_view_of_every_sample(samples, mount):
 def test_shards(samples, mount):
     m = mount(samples[0], "--chunk", "96,160", "--shard", "288,320", "--include", "five_d*", "--include", "strip*")
     code, found = validate(m.path)
-    assert code == 0 and found["errors"] == found["warnings"] == 0, found
+    assert code == 0 and rules(found) <= {"crate.dataset"}, found
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -68,5 +72,5 @@ def test_a_copy_of_a_mount_with_a_cut_chunk(samples, mount, tmp_path):
     chunk = copy / "0/c/0/0/0/0/0"
     chunk.write_bytes(chunk.read_bytes()[:-2])
     code, found = validate(copy)
-    [fault] = found["datasets"][0]["findings"]
+    [fault] = [f for f in found["datasets"][0]["findings"] if f["rule"] != "crate.dataset"]
     assert (code, fault["rule"], fault["node"]) == (3, "chunk.size", "0")

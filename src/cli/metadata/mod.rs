@@ -17,6 +17,7 @@ mod said;
 mod text;
 
 use said::Said;
+pub use text::takes;
 
 /// The JSON form; the table is written from it too.
 #[derive(Serialize)]

@@ -93,15 +93,20 @@ fn known(out: &mut String, image: &Image<'_>) {
     sections(out, sidecar);
 }
 
-/// What a field takes, in a few words: `one of Oil, Water`, `float in nm`.
+/// What a field takes, in a few words: `one of Oil, Water`, `number in nm`.
 pub fn takes(field: &NboField) -> String {
     if !field.values.is_empty() {
         return format!("one of {}", field.values.join(", "));
     }
-    match field.unit {
-        Some((_, unit)) => format!("{} in {unit}", field.kind),
-        None => field.kind.to_owned(),
-    }
+    let kind = match field.kind {
+        "boolean" => "true or false",
+        "float" | "PositiveFloat" => "number",
+        "PercentFraction" => "number from 0 to 1",
+        "int" | "integer" | "PositiveInt" | "NonNegativeInt" => "whole number",
+        "string" | "Denomination" => "text",
+        other => other,
+    };
+    field.unit.map_or_else(|| kind.to_owned(), |(_, unit)| format!("{kind} in {unit}"))
 }
 
 fn missing(out: &mut String, image: &Image<'_>, tier: u8) {

@@ -2,6 +2,7 @@
 //!
 //! A key begins with one `#`, an explanation with two. Without the first `#` of its lines a key stands at its place in the document.
 
+use crate::cli::metadata::takes;
 use crate::metadata::Record;
 use crate::metadata::sidecar::Facts;
 use crate::metadata::sidecar::keys::{KEYS, Key, Kind};
@@ -10,8 +11,6 @@ use crate::metadata::tiers::{ImageReport, Missing};
 
 /// Columns of a line.
 const WIDTH: usize = 100;
-/// Allowed values that are listed.
-const VALUES_MAX: usize = 120;
 
 /// Keys that documents need though no model of REMBI asks for them in every image.
 const ALSO: &[&str] = &[
@@ -61,7 +60,7 @@ pub fn write(record: &Record, images: &[ImageReport], tier: u8) -> String {
         explain(
             &mut out,
             0,
-            &format!("{} of {} fields that are required up to tier {tier} are.", all.present, all.required),
+            &format!("Known are {} of the {} fields that tier {tier} requires.", all.present, all.required),
         );
     }
     let file = &record.source.file;
@@ -160,21 +159,8 @@ fn heading(missing: &Missing<'_>) -> Vec<String> {
 }
 
 fn notes(field: &NboField) -> Vec<String> {
-    let takes = match (field.values, field.kind) {
-        ([], "string") => "text".to_owned(),
-        ([], "boolean") => "true or false".to_owned(),
-        ([], "float" | "PositiveFloat") => "number".to_owned(),
-        ([], "PercentFraction") => "number from 0 to 1".to_owned(),
-        ([], "int" | "integer" | "PositiveInt" | "NonNegativeInt") => "whole number".to_owned(),
-        ([], other) => other.to_owned(),
-        (values, _) if values.len() > VALUES_MAX => {
-            format!("one of {}, ... ({} in all)", values[..VALUES_MAX].join(", "), values.len())
-        }
-        (values, _) => format!("one of {}", values.join(", ")),
-    };
-    let unit = field.unit.map_or_else(String::new, |(_, unit)| format!(" in {unit}"));
     let about = if field.description.is_empty() { String::new() } else { format!(": {}", field.description) };
-    vec![format!("{takes}{unit}{about}")]
+    vec![format!("{}{about}", takes(field))]
 }
 
 /// Lines of explanation, broken between words.

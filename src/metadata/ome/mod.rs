@@ -19,7 +19,7 @@ mod upgrade_channels;
 mod values;
 mod write;
 
-pub use mounted::{estimate, finish, tree};
+pub use mounted::{estimate, finish, misfits, tree};
 pub use read::read;
 pub use upgrade::upgrade;
 pub use write::write;

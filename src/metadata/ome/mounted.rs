@@ -83,6 +83,18 @@ pub fn finish(ome: &mut Element, warnings: &mut Vec<String>) {
     }
 }
 
+/// What in a document of 2016-06 the schema has no place for, or no such value. Its wells, regions and pixels are not looked at,
+/// and neither is the order of elements.
+///
+/// # Errors
+/// As [`super::read`].
+pub fn misfits(document: &[u8]) -> crate::error::Result<Vec<String>> {
+    let (mut ome, _) = read(document)?;
+    let mut omitted = Omitted::default();
+    fit(&mut ome, "", &mut omitted);
+    Ok(omitted.warnings().into_iter().map(|w| w.replacen(" left out:", ":", 1)).collect())
+}
+
 /// The tree that the source gives, and where it is from.
 fn said(image: &OpenImage, warnings: &mut Vec<String>) -> (Element, Origin) {
     let document = image.source.document().filter(|(_, bytes)| omexml::looks_like(bytes));
