@@ -23,7 +23,7 @@ pub fn by_name(name: &str) -> Option<fn(&[u8])> {
         "jpeg" => jpeg_stream,
         "pictures" => pictures,
         // Told apart by what they begin with.
-        "image" | "nd2" | "lif" | "mrc" => image,
+        "image" | "czi" | "nd2" | "lif" | "mrc" => image,
         _ => return None,
     })
 }

@@ -199,3 +199,38 @@ def deltavision(path, data, sequence, wavelengths, order="<"):
 def count(shape, dtype=np.uint16):
     """Values that tell every sample from every other, as far as the type goes."""
     return (np.arange(np.prod(shape)) % np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else np.arange(np.prod(shape))).astype(dtype).reshape(shape)
+
+
+def czi_segment(name, data):
+    return name.encode().ljust(16, b"\0") + struct.pack("<qq", len(data), len(data)) + data
+
+
+def czi(path, blocks, document=None, part=0):
+    """CZI of subblocks: (pixel type, compression, [(letter, start, size, stored size)], stored bytes)."""
+    out = bytearray(czi_segment("ZISRAWFILE", bytes(512)))
+    entries = []
+    for pixel, compression, dimensions, data in blocks:
+        out += bytes(-len(out) % 32)
+        entry = b"DV" + struct.pack("<iqii6xi", pixel, len(out), 0, compression, len(dimensions))
+        for letter, start, size, stored in dimensions:
+            entry += letter.encode().ljust(4, b"\0") + struct.pack("<iifi", start, size, 0, stored)
+        head = struct.pack("<iiq", 0, 0, len(data)) + entry
+        out += czi_segment("ZISRAWSUBBLOCK", head.ljust(max(256, len(head)), b"\0") + data)
+        entries.append(entry)
+    out += bytes(-len(out) % 32)
+    directory = len(out)
+    out += czi_segment("ZISRAWDIRECTORY", struct.pack("<i", len(entries)).ljust(128, b"\0") + b"".join(entries))
+    metadata = 0
+    if document:
+        out += bytes(-len(out) % 32)
+        metadata = len(out)
+        out += czi_segment("ZISRAWMETADATA", struct.pack("<ii", len(document), 0).ljust(256, b"\0") + document)
+    own = bytes([7 + part] * 16)
+    out[32:112] = struct.pack("<iiii16s16siqqiq", 1, 0, 0, 0, bytes([7] * 16), own, part, directory, metadata, 0, 0)
+    with open(path, "wb") as f:
+        f.write(out)
+
+
+def czi_sides(x, y, width, height, *more, reduced=1):
+    """Dimensions of a subblock."""
+    return [("X", x, width, width // reduced), ("Y", y, height, height // reduced), *[(letter, at, 1, 1) for letter, at in more]]

@@ -45,6 +45,19 @@ def _containers(folder):
     for sequence, order in (("ZTW", "<"), ("WZT", ">"), ("ZWT", "<")):
         containers.deltavision(folder / "one", stack, sequence, [457, 528], order)
         yield "mrc", sequence, (folder / "one").read_bytes()
+    gray, pixels = containers.count([8, 8]).tobytes(), bytes(range(192))
+    hilo = containers.count([8, 8]).reshape(-1, 1).view(np.uint8).T.tobytes()
+    packed = {0: gray, 2: imagecodecs.lzw_encode(gray), 4: imagecodecs.jpegxr_encode(containers.count([8, 8]), level=100),
+              5: imagecodecs.zstd_encode(gray), 6: b"\3\1\1" + imagecodecs.zstd_encode(hilo)}
+    sides = containers.czi_sides
+    xml = b"<ImageDocument><Metadata><Scaling><Items><Distance Id='X'><Value>1E-07</Value></Distance></Items></Scaling></Metadata></ImageDocument>"
+    czi = {f"code-{c}": [(1, c, sides(6 * m, 0, 8, 8, ("M", m)), data) for m in range(2)] for c, data in packed.items()}
+    czi["levels"] = [(1, 0, sides(0, 0, 8, 8, ("S", s)), gray) for s in range(2)]
+    czi["levels"] += [(1, 0, sides(0, 0, 8, 8, ("S", s), reduced=2), gray[:32]) for s in range(2)]
+    czi["colors"] = [(3, 0, sides(0, 0, 8, 8, ("T", t), ("H", 1)), pixels) for t in range(3)]
+    for name, blocks in czi.items():
+        containers.czi(folder / "one", blocks, xml)
+        yield "czi", name, (folder / "one").read_bytes()
     (folder / "one").unlink()
 
 
