@@ -4,6 +4,7 @@
 
 pub mod czi;
 pub(crate) mod dates;
+pub mod details;
 pub mod lif;
 pub mod mrc;
 pub mod nd2;

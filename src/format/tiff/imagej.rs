@@ -1,5 +1,6 @@
 //! ImageJ: `key=value` lines in the first page's description; planes vary by channel fastest, then z, then t.
 
+use super::dialect::tag_details;
 use super::files::{Files, Indexed};
 use super::page::Page;
 use super::planes::Run;
@@ -8,6 +9,7 @@ use super::source::{LevelAt, PageCache, TiffSource};
 use super::tags::tag;
 use crate::error::{Error, Result};
 use crate::format::Limits;
+use crate::format::details::Details;
 use crate::format::omexml::{Axis, DimensionOrder};
 use crate::model::{Physical, Quantity, Rgb, Rois, Unit};
 use crate::sync::Arc;
@@ -116,10 +118,21 @@ pub(super) fn assemble(
         plates: Vec::new(),
         rois: Rois::default(),
         document: None,
+        details: details(&keys, &first),
         warnings,
         limits: *limits,
         pages: PageCache::default(),
     })
+}
+
+/// The program, and what tags say of people.
+fn details(keys: &Keys, first: &Page) -> Option<crate::model::Element> {
+    let mut details = Details::default();
+    tag_details(&first.ifd, &mut details, false);
+    if let Some(version) = keys.get("ImageJ") {
+        details.keep("imagej", 0, "ImageJ", version);
+    }
+    details.finish()
 }
 
 /// A page each, or one page for all: then the planes lie one after the other.

@@ -209,6 +209,7 @@ impl<'a> Dataset<'a> {
             rois,
             plates,
             document: Some((DOCUMENT, self.document)),
+            details: None,
             warnings: self.warnings,
             limits: *self.limits,
             pages: PageCache::default(),

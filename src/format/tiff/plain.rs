@@ -1,5 +1,6 @@
 //! TIFF without a dialect: pages that look alike are one stack along t.
 
+use super::dialect::tag_details;
 use super::files::{Files, Indexed};
 use super::ifd::Ifd;
 use super::layout::Layout;
@@ -13,6 +14,7 @@ use super::source::{LevelAt, PageCache, Plan, TiffSource, stackable};
 use super::tags::tag;
 use crate::error::{Error, Result};
 use crate::format::Limits;
+use crate::format::details::Details;
 use crate::model::{Rois, Role, Series};
 use crate::sync::Arc;
 
@@ -97,6 +99,10 @@ impl<'a> Groups<'a> {
         warnings.extend(index.warning.clone());
         let mut templates = Templates::default();
         let mut all: Vec<(Series, Plan)> = Vec::new();
+        let mut details = Details::default();
+        if let Some(first) = self.groups.first() {
+            tag_details(&first.first.ifd, &mut details, false);
+        }
         let mut masks = 0;
         let mut rest: Vec<Group> = self.groups;
         while !rest.is_empty() {
@@ -135,6 +141,7 @@ impl<'a> Groups<'a> {
             plates: Vec::new(),
             rois: Rois::default(),
             document: None,
+            details: details.finish(),
             warnings,
             limits: *self.limits,
             pages: PageCache::default(),

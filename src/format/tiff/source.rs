@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::{ImageSource, Limits, Member, Stored, UnitCost};
 use crate::io::Watch;
 use crate::model::plate::Plate;
-use crate::model::{Rois, Series, TileId, TileSize};
+use crate::model::{Element, Rois, Series, TileId, TileSize};
 use crate::sync::{Arc, Mutex, lock};
 
 /// How the pages of a level are found from the directory of their plane.
@@ -75,6 +75,8 @@ pub(super) struct TiffSource {
     pub plates: Vec<Plate>,
     pub rois: Rois,
     pub document: Option<(&'static str, Arc<[u8]>)>,
+    /// What the vendor's metadata say beyond the series.
+    pub details: Option<Element>,
     pub warnings: Vec<String>,
     pub limits: Limits,
     pub pages: PageCache,
@@ -293,6 +295,10 @@ impl ImageSource for TiffSource {
         self.document.clone()
     }
 
+    fn details(&self) -> Option<Element> {
+        self.details.clone()
+    }
+
     fn plates(&self) -> &[Plate] {
         &self.plates
     }
@@ -314,6 +320,7 @@ impl ImageSource for TiffSource {
             + plans
             + self.plates.iter().map(Plate::heap_bytes).sum::<usize>() as u64
             + self.rois.heap_bytes()
+            + self.details.as_ref().map_or(0, Element::heap_bytes)
             + series
             + (document + warnings) as u64
             + PAGES.get() as u64 * PAGE_BYTES

@@ -26,6 +26,8 @@ pub mod tag {
     pub const RESOLUTION_UNIT: u16 = 296;
     pub const SOFTWARE: u16 = 305;
     pub const DATE_TIME: u16 = 306;
+    pub const ARTIST: u16 = 315;
+    pub const HOST_COMPUTER: u16 = 316;
     pub const PREDICTOR: u16 = 317;
     pub const COLOR_MAP: u16 = 320;
     pub const TILE_WIDTH: u16 = 322;
@@ -67,6 +69,7 @@ pub mod tag {
     pub const T4_OPTIONS: u16 = 292;
     /// Group 4 fax: bit 1 uncompressed mode.
     pub const T6_OPTIONS: u16 = 293;
+    pub const COPYRIGHT: u16 = 33432;
     /// GDAL: version of LERC, compression on top of it (0 none, 1 Deflate, 2 Zstandard).
     pub const LERC_PARAMETERS: u16 = 50674;
     /// ImageJ: lengths of the parts of the next one.

@@ -230,23 +230,38 @@ fn quantity(
     agree(element, unit_key, unit, base);
 }
 
-/// The lens of an image that has no instrument yet; the image is linked to it.
-pub(super) fn lens(index: usize, objective: &Objective, image: &mut Element, base: &Origin) -> Element {
-    let mut instrument = reference("Instrument", format!("Instrument:{index}"));
-    let mut element = reference("Objective", format!("Objective:{index}"));
-    if let Some(model) = &objective.model {
-        element.set("Model", model.as_str(), base.clone());
-    }
-    for (key, value) in [("LensNA", objective.na), ("NominalMagnification", objective.magnification)] {
-        if let Some(v) = value.filter(|v| is_positive(*v)) {
-            element.set(key, v.to_string(), base.clone());
+/// The lens that a series names, in the instrument that its image is linked to; what is known of it already stays.
+pub(super) fn lens(ome: &mut Element, index: usize, objective: &Objective, image: &mut Element) {
+    let linked = |image: &Element, name: &str| image.child(name).and_then(|c| c.get("ID")).map(str::to_owned);
+    let own = linked(image, "InstrumentRef").unwrap_or_else(|| {
+        let id = format!("Instrument:{index}");
+        image.children.push(reference("InstrumentRef", id.clone()));
+        id
+    });
+    let id = linked(image, "ObjectiveSettings").unwrap_or_else(|| {
+        let id = format!("Objective:{index}");
+        image.children.push(reference("ObjectiveSettings", id.clone()));
+        id
+    });
+    let lens = of_id(of_id(ome, "Instrument", &own), "Objective", &id);
+    let mut fill = |key: &'static str, text: Option<String>| {
+        if let Some(text) = text.filter(|_| lens.value(key).is_none()) {
+            lens.set(key, text, Origin::Vendor);
         }
-    }
-    instrument.children.push(element);
-    image.children.retain(|c| c.name != "InstrumentRef");
-    image.children.push(reference("InstrumentRef", format!("Instrument:{index}")));
-    image.children.push(reference("ObjectiveSettings", format!("Objective:{index}")));
-    instrument
+    };
+    let number = |v: Option<f64>| v.filter(|v| is_positive(*v)).map(|v| v.to_string());
+    fill("Model", objective.model.clone());
+    fill("LensNA", number(objective.na));
+    fill("NominalMagnification", number(objective.magnification));
+}
+
+/// The child of a name with this identifier, made where there is none.
+fn of_id<'e>(parent: &'e mut Element, name: &'static str, id: &str) -> &'e mut Element {
+    let at = parent.children.iter().position(|c| c.name == name && c.get("ID") == Some(id)).unwrap_or_else(|| {
+        parent.children.push(reference(name, id.to_owned()));
+        parent.children.len() - 1
+    });
+    &mut parent.children[at]
 }
 
 /// What the schema cannot say about an image: namespace, description, value.

@@ -43,13 +43,12 @@ pub fn tree(image: &OpenImage, order: &[u32], name: &str) -> (Element, Vec<Strin
         ome.children.push(plates::plate(number, one, &numbers, &base));
     }
     let mut notes = Notes::default();
-    let without_lens = ome.child("Instrument").is_none();
     for (index, number) in order.iter().enumerate() {
         let Some(series) = all.get(*number as usize) else { continue };
         let facts = Facts { index, series, name, base: &base };
         let mut element = image_of(&mut images, *number, &facts, &mut warnings);
-        if let Some(objective) = series.objective.as_ref().filter(|_| without_lens) {
-            ome.children.push(super::image::lens(index, objective, &mut element, &base));
+        if let Some(objective) = series.objective.as_ref().filter(|_| base == Origin::Vendor) {
+            super::image::lens(&mut ome, index, objective, &mut element);
         }
         if let Some(rois) = image.source.rois() {
             element.children.extend(rois::references(rois, &shapes, *number));

@@ -215,3 +215,74 @@ fn old_releases_say_what_the_newest_says() {
         assert!(more.iter().all(|k| allowed(k)), "{release}: {more:?}");
     }
 }
+
+#[test]
+fn what_a_vendor_says_comes_under_what_is_mounted() {
+    use crate::format::details::{About, Details, Form, lens};
+    let mut details = Details::default();
+    let about = About { image: 1, channel: Some(1) };
+    lens(&mut details, About { image: 1, channel: None }, "Plan-Apochromat 63x/1.40 Oil");
+    details.put("Instrument/Detector/@Model", Form::Text, about, "PMT 7");
+    details.put("Image/Pixels/Channel/@PinholeSize", Form::In("µm"), about, "88");
+    details.plane(1, (0, 1, 1), &[("DeltaT", Some(2.5), "s")]);
+    details.plane(1, (9, 0, 0), &[("DeltaT", Some(2.5), "s")]);
+    details.keep("test", 1, "Shutter", "open");
+    let objective = crate::model::Objective { magnification: Some(63.0), na: Some(1.4), model: Some("own".into()) };
+    let one = Series { objective: Some(objective), ..series(Dtype::U16) };
+    let record =
+        recorded(Described { series: vec![series(Dtype::U8), one], document: None, details: details.finish() });
+    assert_eq!(record.warnings, ["1 planes of image 1 have no place in it"]);
+    let mut all = Vec::new();
+    values(&record.ome, "OME", &mut all);
+    let said = |key: &str| all.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    assert_eq!(said("OME/Instrument[0]/Objective[0]/@Model"), Some("Plan-Apochromat 63x/1.40 Oil"));
+    assert_eq!(said("OME/Instrument[0]/Objective[0]/@LensNA"), Some("1.4"));
+    let channel = "OME/Image[1]/Pixels[0]/Channel[1]";
+    assert_eq!(said(&format!("{channel}/@PinholeSizeUnit")), Some("µm"));
+    assert_eq!(said(&format!("{channel}/@ID")), Some("Channel:1:1"));
+    let detector = said("OME/Instrument[0]/Detector[0]/@ID").unwrap();
+    assert_eq!(said(&format!("{channel}/DetectorSettings[0]/@ID")), Some(detector));
+    assert_eq!(said("OME/Image[1]/Pixels[0]/Plane[0]/@TheT"), Some("1"));
+    assert_eq!(said("OME/Image[1]/@Name").map(str::len), Some("a \"b\" <c> & d\ne".len()));
+    assert_eq!(said("OME/StructuredAnnotations[0]/MapAnnotation[0]/Value[0]/M[0]/@K"), Some("Shutter"));
+    let pinhole = record.ome.all("Image").nth(1).unwrap().child("Pixels").unwrap().all("Channel").nth(1).unwrap();
+    assert_eq!(pinhole.value("PinholeSize").unwrap().origin, crate::model::Origin::Vendor);
+}
+
+#[test]
+fn what_the_schema_does_not_know_is_left_out_and_told() {
+    let document = r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" xmlns:x="urn:x">
+      <Instrument ID="bad id"><Detector ID="D" Type="Ultra" Gain="NaN" Voltage="5" VoltageUnit="volts"/><Odd/>
+      <Objective ID="Objective:7" Immersion="oil" LensNA="1.4"/><Objective ID="Objective:7"/></Instrument>
+      <Image ID="Image:9"><InstrumentRef ID="bad id"/><ObjectiveSettings ID="Objective:7"/><Pixels SizeX="1" SizeY="1">
+      <Channel ID="c"><DetectorSettings ID="D"/><FilterSetRef ID="FilterSet:gone"/></Channel></Pixels>
+      <AnnotationRef ID="A"/></Image>
+      <StructuredAnnotations><XMLAnnotation ID="A" Namespace="no uri"><Value>words<x:Channel x:a="1">in<Channel/></x:Channel></Value>
+      </XMLAnnotation></StructuredAnnotations></OME>"#;
+    let one = series(Dtype::U16);
+    let record = recorded(Described { series: vec![one], document: Some(document.into()), details: None });
+    let instrument = record.ome.child("Instrument").unwrap();
+    let detector = instrument.child("Detector").unwrap();
+    assert_eq!((detector.get("ID"), detector.get("Type")), (Some("Detector:0"), Some("Other")));
+    assert!(detector.get("Gain").is_none() && detector.get("Voltage").is_none());
+    let ids: Vec<_> = instrument.all("Objective").map(|o| o.get("ID")).collect();
+    assert_eq!(ids, [Some("Objective:7"), Some("Objective:0")]);
+    assert_eq!(instrument.child("Objective").unwrap().get("Immersion"), Some("Oil"));
+    let image = record.ome.child("Image").unwrap();
+    assert_eq!(image.child("InstrumentRef").unwrap().get("ID"), instrument.get("ID"));
+    let channel = image.child("Pixels").unwrap().child("Channel").unwrap();
+    assert_eq!(channel.child("DetectorSettings").unwrap().get("ID"), Some("Detector:0"));
+    assert!(channel.child("FilterSetRef").is_none());
+    let text = String::from_utf8(write(&record)).unwrap();
+    assert!(text.contains(r#"<Channel xmlns="" a="1">in<Channel/></Channel>"#), "{text}");
+    for told in [
+        "Instrument/Odd",
+        "Detector/@Gain NaN",
+        "VoltageUnit volts",
+        "Ultra",
+        "1 references",
+        "XMLAnnotation/@Namespace",
+    ] {
+        assert!(record.warnings.iter().any(|w| w.contains(told)), "{told}: {:?}", record.warnings);
+    }
+}

@@ -24,7 +24,7 @@ pub(super) fn fitted(text: &str, kind: Type) -> Option<Cow<'_, str>> {
             _ => None,
         },
         Type::DateTime => date_time(trimmed),
-        Type::Uri => as_is(trimmed.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"{}|\\^`%".contains(&b))),
+        Type::Uri => as_is(is_uri(trimmed)),
         Type::Uuid => as_is(is_uuid(trimmed)),
         Type::Hex40 => as_is(trimmed.len() == 40 && trimmed.bytes().all(|b| b.is_ascii_hexdigit())),
         Type::Base64 => {
@@ -60,7 +60,33 @@ fn number(text: &str, holds: impl Fn(f64) -> bool) -> Option<Cow<'_, str>> {
     let value = decimal(text)?;
     let single = value as f32;
     let fits = single.is_finite() && (single == 0.0) == (value == 0.0);
-    (fits && holds(value)).then_some(Cow::Borrowed(text))
+    if !fits || !holds(value) {
+        return None;
+    }
+    // Not every reader takes "1." and ".5" for numbers.
+    let bytes = text.as_bytes();
+    let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+    let whole = bytes.iter().position(|b| *b == b'.').is_none_or(|at| digit(at.checked_sub(1)) && digit(Some(at + 1)));
+    Some(if whole { Cow::Borrowed(text) } else { Cow::Owned(value.to_string()) })
+}
+
+/// A reference to a resource (RFC 3986), without the escapes and brackets that few writers get right.
+fn is_uri(text: &str) -> bool {
+    let plain = text.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"{}|\\^`%[]".contains(&b));
+    let first = text.split(['/', '?', '#']).next().unwrap_or_default();
+    let scheme = first.split_once(':').map(|(scheme, _)| scheme);
+    let known = scheme.is_none_or(|s| {
+        s.starts_with(|c: char| c.is_ascii_alphabetic())
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    });
+    let rest = text.split_once(':').filter(|_| scheme.is_some()).map_or(text, |(_, rest)| rest);
+    let host = rest.strip_prefix("//").map(|r| r.split(['/', '?', '#']).next().unwrap_or_default());
+    let named = host.is_none_or(|h| {
+        let (name, port) = h.rsplit_once(':').unwrap_or((h, ""));
+        port.bytes().all(|b| b.is_ascii_digit())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~@".contains(&b))
+    });
+    plain && known && named && text.matches('#').count() <= 1
 }
 
 /// A whole number; old writers put `60.0` where later releases want one.
@@ -211,6 +237,13 @@ mod tests {
             ("urn:lsid:foo.org:Detector:0", Type::Id("Detector"), Some("urn:lsid:foo.org:Detector:0")),
             ("Filter:0", Type::Id("Detector"), None),
             ("a b", Type::Uri, None),
+            ("http://host:port/x", Type::Uri, None),
+            ("1:2", Type::Uri, None),
+            ("openmicroscopy.org/OriginalMetadata", Type::Uri, Some("openmicroscopy.org/OriginalMetadata")),
+            ("http://a.org:80/b?c#d", Type::Uri, Some("http://a.org:80/b?c#d")),
+            (".5", Type::Float, Some("0.5")),
+            ("-1.e2", Type::Float, Some("-100")),
+            ("1.0E-5", Type::Float, Some("1.0E-5")),
             ("FRAP Nonsense", Type::ListOf("FRAP|FLIP"), Some("FRAP")),
         ] {
             assert_eq!(fitted(text, kind).as_deref(), wanted, "{text} as {kind:?}");

@@ -4,9 +4,10 @@
 //! few lines about the pixels, then `|name = value` pairs.
 
 use super::pictures::{Picture, Pictures, runs};
-use super::{Dialect, Opening, latin_or_utf8};
+use super::{Dialect, Opening, latin_or_utf8, tag_details};
 use crate::error::Result;
 use crate::format::ImageSource;
+use crate::format::details::{About, Details, Form, Key, key};
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::page::Page;
 use crate::format::tiff::tags::tag;
@@ -17,6 +18,12 @@ use crate::sync::Arc;
 const DOCUMENT: &str = "source.aperio.txt";
 /// Descriptions of single pages are some hundred bytes.
 const MAX_DESCRIPTION: u64 = 64 << 10;
+
+/// What the pairs say of the scanner and who used it.
+const PLACES: &[Key] = &[
+    key("ScanScope ID", "Instrument/Microscope/@SerialNumber", Form::Text),
+    key("User", "Experimenter/@UserName", Form::Text),
+];
 
 /// The dialect.
 pub(super) struct Aperio;
@@ -51,6 +58,8 @@ impl Dialect for Aperio {
         let one = pictures.add(picture)?;
         one.physical = Physical { z: z_step, ..physical.clone() };
         describe(one, &keys);
+        keys.details(&mut pictures.details);
+        tag_details(&opening.first, &mut pictures.details, true);
         for (name, ifd, whole) in slide.associated {
             let picture = Picture::single(Role::Associated(name.to_lowercase()), &name, &[ifd]);
             let one = pictures.add(picture)?;
@@ -154,6 +163,17 @@ impl Keys {
         self.get(key)?.parse().ok().filter(|v: &f64| v.is_finite())
     }
 
+    fn details(&self, details: &mut Details) {
+        details.apply(PLACES, About::default(), |key| self.get(key));
+        // Seconds are the exposure times its scale.
+        let exposure =
+            self.number("Exposure Time").zip(self.number("Exposure Scale")).map(|(time, scale)| time * scale);
+        details.plane(0, (0, 0, 0), &[("ExposureTime", exposure.filter(|s| *s > 0.0), "s")]);
+        for (name, value) in self.0.iter().filter(|(name, _)| !PLACES.iter().any(|p| p.name == name)) {
+            details.keep("aperio", 0, name, value);
+        }
+    }
+
     fn physical(&self) -> Physical {
         let size = self.number("MPP").and_then(|mpp| Quantity::checked(mpp, None));
         let size = size.map(|q| Quantity::micrometer(q.value));
@@ -196,6 +216,23 @@ fn scaled(physical: &Physical, from: (u64, u64), to: (u64, u64)) -> Physical {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_find_their_places() {
+        let keys =
+            Keys::parse("x|User = ann|ScanScope ID = SS1|Exposure Time = 45|Exposure Scale = 0.000001|Gamma = 2.2");
+        let mut details = Details::default();
+        keys.details(&mut details);
+        let ome = details.finish().unwrap();
+        assert_eq!(ome.child("Experimenter").unwrap().get("UserName"), Some("ann"));
+        assert_eq!(ome.child("Instrument").unwrap().child("Microscope").unwrap().get("SerialNumber"), Some("SS1"));
+        let plane = ome.child("Image").unwrap().child("Pixels").unwrap().child("Plane").unwrap();
+        assert_eq!((plane.get("ExposureTime"), plane.get("ExposureTimeUnit")), (Some("0.000045"), Some("s")));
+        let kept = ome.child("StructuredAnnotations").unwrap().child("MapAnnotation").unwrap().child("Value").unwrap();
+        let pair = kept.all("M").find(|m| m.get("K") == Some("Gamma")).unwrap();
+        assert_eq!(pair.text.as_ref().map(|t| &*t.text), Some("2.2"));
+        assert!(!kept.all("M").any(|m| m.get("K") == Some("User")));
+    }
 
     #[test]
     fn dates_become_iso() {

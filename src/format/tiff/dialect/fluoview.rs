@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use super::fields::Fields;
 use super::frames::{About, FRAME_BYTES, Frame, Frames, Layout};
-use super::{Dialect, Opening};
+use super::{Dialect, Opening, latin_or_utf8, tag_details};
 use crate::error::{Error, Result};
 use crate::format::ImageSource;
+use crate::format::details::{About as Place, Details, Form, lens};
 use crate::format::tiff::series::date_time;
 use crate::model::{Physical, Quantity, Unit};
 use crate::sync::Arc;
@@ -58,6 +59,7 @@ impl Dialect for FluoView {
                 name: fields.text(3, 257).unwrap_or_default(),
                 acquired: date_time(&page),
                 physical: physical(&dimensions),
+                details: details(opening),
                 ..About::default()
             },
             warnings: index.warning.iter().cloned().collect(),
@@ -66,6 +68,21 @@ impl Dialect for FluoView {
         let files = opening.files(&index);
         Ok(Arc::new(frames.assemble(opening, files)?))
     }
+}
+
+/// What the lines `key=value` of the first page's description say.
+fn details(opening: &Opening<'_>) -> Details {
+    let mut details = Details::default();
+    tag_details(&opening.first, &mut details, false);
+    let text = latin_or_utf8(opening.description.as_deref().unwrap_or_default());
+    for (name, value) in text.lines().take(512).filter_map(|line| line.split_once('=')) {
+        match name.trim() {
+            "Objective Lens" => lens(&mut details, Place::default(), value.trim()),
+            "User Name" | "User" => details.put("Experimenter/@UserName", Form::Text, Place::default(), value),
+            other => details.keep("fluoview", 0, other, value),
+        }
+    }
+    details
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

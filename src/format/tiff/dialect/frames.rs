@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Opening;
 use crate::error::{Error, Result};
+use crate::format::details::Details;
 use crate::format::omexml::{Axis, DimensionOrder};
 use crate::format::tiff::files::Files;
 use crate::format::tiff::page::Page;
@@ -67,6 +68,8 @@ pub(super) struct About {
     pub objective: Option<Objective>,
     /// By coordinate, from zero.
     pub channels: Vec<Channel>,
+    /// What the vendor says beyond that; of all positions, what it says of the first.
+    pub details: Details,
 }
 
 impl Frames {
@@ -99,6 +102,8 @@ impl Frames {
         if all.is_empty() {
             return Err(Error::malformed("no plane"));
         }
+        let mut details = std::mem::take(&mut self.about.details);
+        details.share(all.len());
         let (series, plans) = all.into_iter().unzip();
         Ok(TiffSource {
             series,
@@ -107,6 +112,7 @@ impl Frames {
             document: None,
             rois: Rois::default(),
             plates: Vec::new(),
+            details: details.finish(),
             warnings,
             limits: *opening.limits,
             pages: PageCache::default(),

@@ -2,9 +2,10 @@
 //! plane and resolution (namespace `http://www.leica-microsystems.com/scn/2010/10/01` and its like).
 
 use super::pictures::{MAX_LEVELS, Picture, Pictures};
-use super::{Dialect, Opening};
+use super::{Dialect, Opening, tag_details};
 use crate::error::{Error, Result};
 use crate::format::ImageSource;
+use crate::format::details::{About, Details, Form, Key, key};
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::planes::Run;
 use crate::format::tiff::series::about_content;
@@ -16,6 +17,23 @@ use crate::sync::Arc;
 const DOCUMENT: &str = "source.scn.xml";
 /// More planes of one image than any slide has.
 const MAX_DIMENSIONS: usize = 1 << 16;
+
+/// What an image says, by the path of its elements; the last name may be that of an attribute.
+const PLACES: &[Key] = &[
+    key("device/@model", "Instrument/Microscope/@Model", Form::Text),
+    key(
+        "scanSettings/illuminationSettings/illuminationSource",
+        "Image/Pixels/Channel/@IlluminationType",
+        Form::Words(&[("brightfield", "Transmitted"), ("fluorescence", "Epifluorescence")]),
+    ),
+    key(
+        "scanSettings/illuminationSettings/illuminationSource",
+        "Image/Pixels/Channel/@ContrastMethod",
+        Form::Words(&[("brightfield", "Brightfield"), ("fluorescence", "Fluorescence")]),
+    ),
+];
+/// What has no place.
+const KEPT: &[&str] = &["device/@version", "name", "barcode"];
 
 /// The dialect.
 pub(super) struct Leica;
@@ -37,6 +55,9 @@ impl Dialect for Leica {
             for image in collection.all("image") {
                 add(&mut pictures, image)?;
             }
+            if let Some(barcode) = collection.text_of("barcode") {
+                pictures.details.keep("scn", 0, "barcode", barcode);
+            }
             for extra in collection.all("supplementalImage") {
                 let (Some(kind), Some(ifd)) = (extra.attribute("type"), extra.count("ifd")) else { continue };
                 let picture = Picture::single(Role::Associated(kind.to_lowercase()), kind, &[ifd]);
@@ -48,6 +69,7 @@ impl Dialect for Leica {
                 }
             }
         }
+        tag_details(&opening.first, &mut pictures.details, true);
         Ok(Arc::new(pictures.finish(Some((DOCUMENT, document.into())))?))
     }
 }
@@ -98,9 +120,30 @@ fn add(pictures: &mut Pictures<'_>, image: &Element) -> Result<()> {
         sizes,
         levels: resolutions.into_iter().map(runs).collect(),
     };
+    let number = pictures.count();
     let one = pictures.add(picture)?;
     describe(one, image);
+    let channels = if one.rgb { 1 } else { one.channels.len() };
+    details(image, number, channels, &mut pictures.details);
     Ok(())
+}
+
+/// What an image says of the microscope.
+fn details(image: &Element, number: usize, channels: usize, details: &mut Details) {
+    let said = |path: &str| {
+        let (path, attribute) = path.rsplit_once("/@").map_or((path, None), |(p, a)| (p, Some(a)));
+        let names: Vec<&str> = path.split('/').collect();
+        let element = image.path(&names)?;
+        attribute.map_or(Some(element.text.trim()), |a| element.attribute(a)).filter(|t| !t.is_empty())
+    };
+    for channel in 0..channels {
+        details.apply(PLACES, About { image: number, channel: Some(channel) }, said);
+    }
+    for name in KEPT {
+        if let Some(value) = said(name) {
+            details.keep("scn", number, name, value);
+        }
+    }
 }
 
 /// `view` is the field on the slide, in nanometres.
@@ -159,6 +202,23 @@ fn color(text: &str) -> Option<Rgb> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_tells_the_scanner() {
+        let image = Element::parse(
+            b"<image name='a'><device model='SCN400' version='1.4'/><scanSettings><illuminationSettings><illuminationSource>fluorescence\
+            </illuminationSource></illuminationSettings></scanSettings></image>",
+        )
+        .unwrap();
+        let mut all = Details::default();
+        details(&image, 1, 2, &mut all);
+        let ome = all.finish().unwrap();
+        assert_eq!(ome.child("Instrument").unwrap().child("Microscope").unwrap().get("Model"), Some("SCN400"));
+        let second = ome.all("Image").nth(1).unwrap();
+        let channels: Vec<_> =
+            second.child("Pixels").unwrap().all("Channel").map(|c| c.get("ContrastMethod")).collect();
+        assert_eq!(channels, [Some("Fluorescence"); 2]);
+    }
 
     #[test]
     fn colours_are_hexadecimal() {

@@ -27,6 +27,7 @@ use super::page::Page;
 use super::series::tolerate;
 use super::tags::tag;
 use crate::error::{Error, Kind, Result};
+use crate::format::details::{About, Details, Form, Key, key};
 use crate::format::{ImageSource, Limits, Place, omexml};
 use crate::io::Watch;
 use crate::sync::Arc;
@@ -146,6 +147,34 @@ impl<'a> Opening<'a> {
     /// Does the first page's Software begin so?
     pub fn made_by(&self, prefix: &str) -> bool {
         matches!(self.first.text(tag::SOFTWARE, 4096), Ok(Some(text)) if text.starts_with(prefix.as_bytes()))
+    }
+}
+
+/// What tags of TIFF itself say of the device, where it is known to be a microscope or scanner.
+const DEVICE: &[(u16, Key)] = &[
+    (tag::MAKE, key("Make", "Instrument/Microscope/@Manufacturer", Form::Text)),
+    (tag::MODEL, key("Model", "Instrument/Microscope/@Model", Form::Text)),
+];
+/// What they say of people.
+const PEOPLE: &[(u16, Key)] = &[
+    (tag::ARTIST, key("Artist", "Experimenter/@LastName", Form::Text)),
+    (tag::COPYRIGHT, key("Copyright", "Rights/RightsHolder", Form::Text)),
+];
+/// What has no place in OME-XML.
+const KEPT: &[(u16, &str)] = &[(tag::SOFTWARE, "Software"), (tag::HOST_COMPUTER, "HostComputer")];
+
+/// What the tags of a page say beyond its pixels; `device`: Make and Model are those of a microscope or scanner.
+pub(super) fn tag_details(ifd: &Ifd, details: &mut Details, device: bool) {
+    let text = |tag| fields::text(&ifd.text(tag, 4096).ok().flatten()?);
+    for (tag, row) in PEOPLE.iter().chain(DEVICE.iter().filter(|_| device)) {
+        if let Some(value) = text(*tag) {
+            details.put(row.place, row.form, About::default(), &value);
+        }
+    }
+    for (tag, name) in KEPT {
+        if let Some(value) = text(*tag) {
+            details.keep("tiff", 0, name, &value);
+        }
     }
 }
 

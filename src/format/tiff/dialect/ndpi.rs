@@ -4,15 +4,22 @@
 //! [`crate::format::tiff::header`] and [`crate::format::tiff::ifd`], the strips that of [`crate::format::tiff::restart`].
 
 use super::pictures::{Picture, Pictures, runs};
-use super::{Dialect, Opening};
+use super::{Dialect, Opening, tag_details};
 use crate::error::{Error, Result};
 use crate::format::ImageSource;
+use crate::format::details::{About, Details, Form, Key, key};
 use crate::format::omexml::{Axis, DimensionOrder};
 use crate::format::tiff::ifd::Ifd;
 use crate::format::tiff::series::{date_time, resolution, sample_channels};
 use crate::format::tiff::tags::tag;
 use crate::model::{Channel, Objective, Quantity, Role};
 use crate::sync::Arc;
+
+/// What the lines of properties say.
+const PLACES: &[Key] = &[
+    key("Product", "Instrument/Microscope/@Model", Form::Text),
+    key("Objective.Lens.Magnificant", "Instrument/Objective/@NominalMagnification", Form::Number),
+];
 
 /// Hamamatsu's slides.
 pub(super) struct Ndpi;
@@ -70,7 +77,28 @@ impl Dialect for Ndpi {
             let one = pictures.add(Picture::single(Role::Associated(name), title, &[sheet.ifd]))?;
             one.physical = physical;
         }
+        details(&opening.first, &mut pictures.details, slides.iter().map(|s| s.levels.first()));
         Ok(Arc::new(pictures.finish(None)?))
+    }
+}
+
+/// The scanner, its filter sets, and whatever else it says of the slide.
+fn details<'s>(first: &Ifd, details: &mut Details, mains: impl Iterator<Item = Option<&'s Vec<Sheet>>>) {
+    tag_details(first, details, true);
+    if let Some(serial) = text(first, tag::NDPI_SERIAL) {
+        details.put("Instrument/Microscope/@SerialNumber", Form::Text, About::default(), &serial);
+    }
+    let properties = text(first, tag::NDPI_PROPERTIES).unwrap_or_default();
+    let pairs: Vec<(&str, &str)> = properties.lines().take(256).filter_map(|line| line.split_once('=')).collect();
+    details.apply(PLACES, About::default(), |key| pairs.iter().find(|(k, _)| k.trim() == key).map(|(_, v)| *v));
+    for (name, value) in pairs {
+        details.keep("ndpi", 0, name, value);
+    }
+    for (image, main) in mains.enumerate() {
+        for (channel, name) in main.map(|level| channels(level)).unwrap_or_default().iter().enumerate() {
+            let about = About { image, channel: Some(channel) };
+            details.put("Instrument/FilterSet/@Model", Form::Text, about, name);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::pictures::{Fit, Picture, Pictures};
 use super::{Dialect, Opening, latin_or_utf8};
 use crate::error::Result;
 use crate::format::ImageSource;
+use crate::format::details::{About, Form, Key, key};
 use crate::format::tiff::series::{about_content, warn};
 use crate::format::tiff::tags::tag;
 use crate::format::xml::Element;
@@ -15,6 +16,17 @@ use crate::sync::Arc;
 
 /// Name of the verbatim document.
 const DOCUMENT: &str = "source.philips.xml";
+
+/// What the attributes of the import and of the scan say.
+const PLACES: &[Key] = &[
+    key("DICOM_MANUFACTURER", "Instrument/Microscope/@Manufacturer", Form::Text),
+    key("DICOM_MANUFACTURERS_MODEL_NAME", "Instrument/Microscope/@Model", Form::Text),
+    key("DICOM_DEVICE_SERIAL_NUMBER", "Instrument/Microscope/@SerialNumber", Form::Text),
+    key("PIIM_DP_SCANNER_OPERATOR_ID", "Experimenter/@UserName", Form::Text),
+];
+/// What has no place.
+const KEPT: &[&str] =
+    &["DICOM_SOFTWARE_VERSIONS", "DICOM_DATE_OF_LAST_CALIBRATION", "PIM_DP_UFS_BARCODE", "PIIM_DP_SCANNER_RACK_NUMBER"];
 
 /// The dialect.
 pub(super) struct Philips;
@@ -52,6 +64,13 @@ impl Dialect for Philips {
         let one = pictures.add_fitted(Picture::single(Role::Image, "", &ifds), &fits)?;
         one.physical = slide.physical();
         one.acquired = slide.acquired;
+        let said = |key: &str| text(&root, key).map(|t| t.trim().trim_matches('"'));
+        pictures.details.apply(PLACES, About::default(), said);
+        for name in KEPT {
+            if let Some(value) = said(name) {
+                pictures.details.keep("philips", 0, name, value);
+            }
+        }
         for (name, ifd) in &associated {
             pictures.add(Picture::single(Role::Associated(name.clone()), name, &[*ifd]))?;
         }

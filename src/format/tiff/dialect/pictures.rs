@@ -2,6 +2,7 @@
 
 use super::Opening;
 use crate::error::{Error, Result};
+use crate::format::details::Details;
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::files::Indexed;
 use crate::format::tiff::mosaic::Mosaic;
@@ -65,6 +66,8 @@ pub(super) struct Pictures<'a> {
     warnings: Vec<String>,
     series: Vec<Series>,
     plans: Vec<Plan>,
+    /// What the vendor says beyond the series.
+    pub details: Details,
 }
 
 impl<'a> Pictures<'a> {
@@ -72,12 +75,25 @@ impl<'a> Pictures<'a> {
     pub fn new(opening: &'a Opening<'a>, index: Arc<Indexed>) -> Self {
         let mut warnings = opening.warnings.clone();
         warnings.extend(index.warning.clone());
-        Pictures { opening, index, templates: Templates::default(), warnings, series: Vec::new(), plans: Vec::new() }
+        Pictures {
+            opening,
+            index,
+            templates: Templates::default(),
+            warnings,
+            series: Vec::new(),
+            plans: Vec::new(),
+            details: Details::default(),
+        }
     }
 
     /// Reads pages through another view of the same chain.
     pub fn read_from(&mut self, index: Arc<Indexed>) {
         self.index = index;
+    }
+
+    /// Pictures so far: the index of the next one's series.
+    pub fn count(&self) -> usize {
+        self.series.len()
     }
 
     /// Notes something tolerated.
@@ -225,6 +241,7 @@ impl<'a> Pictures<'a> {
             plates: Vec::new(),
             rois: Rois::default(),
             document,
+            details: self.details.finish(),
             warnings: self.warnings,
             limits: *self.opening.limits,
             pages: PageCache::default(),

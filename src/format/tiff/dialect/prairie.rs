@@ -9,6 +9,7 @@ use super::frames::{About, FRAME_BYTES, Frame, Frames, Layout};
 use super::{Dialect, Opening};
 use crate::error::{Error, Kind, Result};
 use crate::format::ImageSource;
+use crate::format::details::{About as Place, BINNING, Details, Form, Key, key, lens};
 use crate::format::tiff::files::safe_name;
 use crate::format::xml::Element;
 use crate::model::{Channel, Objective, Physical, Quantity};
@@ -169,6 +170,58 @@ impl<'a> State<'a> {
     }
 }
 
+/// Settings without an index, for every channel.
+const PLACES: &[Key] = &[
+    key("opticalZoom", "Image/Pixels/Channel/DetectorSettings/@Zoom", Form::Number),
+    key("camera_binFactor", "Image/Pixels/Channel/DetectorSettings/@Binning", BINNING),
+];
+/// What has no place.
+const KEPT: &[&str] = &["activeMode", "dwellTime", "framePeriod", "bitDepth", "systemType"];
+
+/// The microscope, and the times of planes.
+fn details(scan: &Element, state: &State<'_>, planes: &[Plane<'_>]) -> Details {
+    let mut details = Details::default();
+    let mut channels: Vec<i64> = planes.iter().map(|p| p.channel).collect();
+    channels.sort_unstable();
+    channels.dedup();
+    for channel in channels.into_iter().filter_map(|c| usize::try_from(c).ok()) {
+        let about = Place { image: 0, channel: Some(channel) };
+        details.apply(PLACES, about, |name| state.value(name, None));
+        let index = channel.to_string();
+        for (name, place, form) in [
+            ("pmtGain", "Image/Pixels/Channel/DetectorSettings/@Gain", Form::Number),
+            ("laserWavelength", "Instrument/Laser/@Wavelength", Form::In("nm")),
+        ] {
+            // One laser serves all channels; gains are counted as channels are.
+            let index = if name == "laserWavelength" { "0" } else { &index };
+            if let Some(value) = state.value(name, Some(index)) {
+                details.put(place, form, about, value);
+            }
+        }
+    }
+    if let Some(name) = state.value("objectiveLens", None) {
+        lens(&mut details, Place::default(), name);
+    }
+    let mut times = 0;
+    for sequence in scan.all("Sequence") {
+        let focal = sequence.attribute("type").is_some_and(|t| t.contains("ZSeries"));
+        for (number, frame) in (0u64..).zip(sequence.all("Frame")) {
+            let (z, t) = if focal { (number, times) } else { (0, times + number) };
+            details.plane(0, (z, 0, t), &[("DeltaT", frame.number("relativeTime").filter(|s| *s >= 0.0), "s")]);
+        }
+        times += if focal { 1 } else { sequence.all("Frame").count() as u64 };
+    }
+    for name in KEPT {
+        if let Some(value) = state.value(name, None) {
+            details.keep("prairie", 0, name, value);
+        }
+    }
+    if let Some(version) = scan.attribute("version") {
+        details.keep("prairie", 0, "Prairie View version", version);
+    }
+    details
+}
+
 fn about(scan: &Element, planes: &[Plane<'_>], name: &str) -> About {
     let state = State::new(scan);
     let length = |axis| state.number("micronsPerPixel", Some(axis)).map(Quantity::micrometer);
@@ -198,6 +251,7 @@ fn about(scan: &Element, planes: &[Plane<'_>], name: &str) -> About {
     About {
         name: name.to_owned(),
         acquired: scan.attribute("date").and_then(date),
+        details: details(scan, &state, planes),
         description: scan.attribute("notes").map(str::to_owned).filter(|n| !n.is_empty()),
         physical: Physical {
             x: length("XAxis"),

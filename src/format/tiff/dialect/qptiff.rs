@@ -2,9 +2,10 @@
 //! channel at full resolution, an RGB thumbnail, pages for each channel at each lower resolution, then overview and label.
 
 use super::pictures::{Picture, Pictures, runs};
-use super::{Dialect, Opening};
+use super::{Dialect, Opening, tag_details};
 use crate::error::Result;
 use crate::format::ImageSource;
+use crate::format::details::{About as Place, BINNING, Details, Form, Key, key, number};
 use crate::format::omexml::DimensionOrder;
 use crate::format::tiff::page::Page;
 use crate::format::tiff::series::{date_time, resolution};
@@ -16,6 +17,28 @@ use crate::sync::Arc;
 const DOCUMENT: &str = "source.qptiff.xml";
 /// A scan profile may be long.
 const MAX_DESCRIPTION: u64 = 4 << 20;
+
+/// What a page says of itself, by the path of its elements.
+const PLACES: &[Key] = &[
+    key("OperatorName", "Experimenter/@UserName", Form::Text),
+    key("InstrumentType", "Instrument/Microscope/@Model", Form::Text),
+    key("CameraName", "Instrument/Detector/@Model", Form::Text),
+    key("CameraSettings/Gain", "Image/Pixels/Channel/DetectorSettings/@Gain", Form::Number),
+    key("CameraSettings/OffsetCounts", "Image/Pixels/Channel/DetectorSettings/@Offset", Form::Number),
+    key("CameraSettings/Binning", "Image/Pixels/Channel/DetectorSettings/@Binning", BINNING),
+    key("Name", "Image/Pixels/Channel/@Fluor", Form::Text),
+    key("LampType", "Instrument/GenericExcitationSource/@Model", Form::Text),
+    key("ExcitationFilter/Manufacturer", "Instrument/ExcitationFilter/@Manufacturer", Form::Text),
+    key("ExcitationFilter/PartNo", "Instrument/ExcitationFilter/@Model", Form::Text),
+    key("ExcitationFilter/Bands/Band/Cuton", "Instrument/ExcitationFilter/TransmittanceRange/@CutIn", Form::In("nm")),
+    key("ExcitationFilter/Bands/Band/Cutoff", "Instrument/ExcitationFilter/TransmittanceRange/@CutOut", Form::In("nm")),
+    key("EmissionFilter/Manufacturer", "Instrument/EmissionFilter/@Manufacturer", Form::Text),
+    key("EmissionFilter/PartNo", "Instrument/EmissionFilter/@Model", Form::Text),
+    key("EmissionFilter/Bands/Band/Cuton", "Instrument/EmissionFilter/TransmittanceRange/@CutIn", Form::In("nm")),
+    key("EmissionFilter/Bands/Band/Cutoff", "Instrument/EmissionFilter/TransmittanceRange/@CutOut", Form::In("nm")),
+];
+/// What has no place.
+const KEPT: &[&str] = &["AcquisitionSoftware", "ComputerName", "SlideID", "Barcode", "StudyName", "Biomarker"];
 
 /// The dialect.
 pub(super) struct Qptiff;
@@ -38,6 +61,7 @@ impl Dialect for Qptiff {
             slide.sort(ifd, &page);
         }
         slide.add(&mut pictures)?;
+        tag_details(&opening.first, &mut pictures.details, false);
         let document = opening.description.clone().unwrap_or_default();
         Ok(Arc::new(pictures.finish(Some((DOCUMENT, document.into())))?))
     }
@@ -56,6 +80,7 @@ struct About {
     objective: Option<Objective>,
     acquired: Option<String>,
     physical: Physical,
+    root: Option<Element>,
 }
 
 /// What the pages are.
@@ -74,7 +99,8 @@ impl Slide {
         let text = page.description(MAX_DESCRIPTION).ok().flatten().unwrap_or_default();
         let root = Element::parse(&text).ok().filter(|r| r.name == ROOT);
         let kind = root.as_ref().and_then(|r| r.text_of("ImageType")).map(str::to_owned);
-        let about = about(root.as_ref(), page);
+        let mut about = about(root.as_ref(), page);
+        about.root = root.map(slim);
         let size = (page.layout.width, page.layout.height);
         // Without a word, pages like the first are channels, smaller ones with as many samples are resolutions.
         let like = self.channels.is_empty() || size == self.size;
@@ -125,10 +151,16 @@ impl Slide {
             one.objective.clone_from(&first.objective);
             one.acquired.clone_from(&first.acquired);
         }
-        if one.samples == 1 {
+        let samples = one.samples;
+        if samples == 1 {
             for (shown, (_, about)) in one.channels.iter_mut().zip(&self.channels) {
                 shown.name.clone_from(&about.name);
                 shown.color = about.color;
+            }
+        }
+        for (channel, (_, about)) in self.channels.iter().enumerate() {
+            if let Some(root) = &about.root {
+                details(root, if samples == 1 { channel } else { 0 }, &mut pictures.details);
             }
         }
         for (name, title, ifd, physical) in self.associated {
@@ -152,12 +184,35 @@ fn about(root: Option<&Element>, page: &Page) -> About {
     about
 }
 
+/// What a page says of the microscope, for its channel.
+fn details(root: &Element, channel: usize, details: &mut Details) {
+    let about = Place { image: 0, channel: Some(channel) };
+    let said = |path: &str| {
+        let names: Vec<&str> = path.split('/').collect();
+        root.path(&names).map(|e| e.text.trim()).filter(|t| !t.is_empty())
+    };
+    details.apply(PLACES, about, said);
+    let exposure = said("ExposureTime").and_then(number).filter(|us| *us > 0.0);
+    details.plane(0, (0, channel as u64, 0), &[("ExposureTime", exposure, "µs")]);
+    for name in KEPT {
+        if let Some(value) = said(name) {
+            details.keep("qptiff", 0, name, value);
+        }
+    }
+}
+
 /// Calibration of a page beside the scan: a resolution without a unit counts in micrometres there, as the readers of this
 /// format take it.
 fn beside(page: &Page) -> Physical {
     let Some((x, y, 1)) = page.resolution() else { return resolution(page) };
     let size = |pixels: f64| Quantity::checked(1.0 / pixels, None).map(|q| Quantity::micrometer(q.value));
     Physical { x: size(x), y: size(y), ..Physical::default() }
+}
+
+/// A description without the scan profile, which every page repeats.
+fn slim(mut root: Element) -> Element {
+    root.children.retain(|c| c.name != "ScanProfile");
+    root
 }
 
 /// The scan profile gives the pixel size at some depth that varies by version.
@@ -176,6 +231,40 @@ fn color(text: &str) -> Option<Rgb> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_tells_camera_and_filters() {
+        let root = Element::parse(
+            b"<PerkinElmer-QPI-ImageDescription><Name>DAPI</Name><OperatorName>ann</OperatorName><ExposureTime>5000</ExposureTime>\
+            <CameraName>Orca</CameraName><CameraSettings><Gain>1.5</Gain><Binning>2</Binning></CameraSettings><EmissionFilter><PartNo>7\
+            </PartNo><Bands><Band><Cuton>440</Cuton><Cutoff>460</Cutoff></Band></Bands></EmissionFilter>\
+            </PerkinElmer-QPI-ImageDescription>",
+        )
+        .unwrap();
+        let mut all = Details::default();
+        details(&root, 1, &mut all);
+        let ome = all.finish().unwrap();
+        let pixels = ome.child("Image").unwrap().child("Pixels").unwrap();
+        let channel = pixels.all("Channel").nth(1).unwrap();
+        assert_eq!(channel.get("Fluor"), Some("DAPI"));
+        let settings = channel.child("DetectorSettings").unwrap();
+        assert_eq!((settings.get("Gain"), settings.get("Binning")), (Some("1.5"), Some("2x2")));
+        let plane = pixels.child("Plane").unwrap();
+        assert_eq!(
+            (plane.get("TheC"), plane.get("ExposureTime"), plane.get("ExposureTimeUnit")),
+            (Some("1"), Some("5000"), Some("µs"))
+        );
+        let instrument = ome.child("Instrument").unwrap();
+        assert_eq!(instrument.child("Detector").unwrap().get("Model"), Some("Orca"));
+        let filter = instrument.child("Filter").unwrap();
+        let range = filter.child("TransmittanceRange").unwrap();
+        assert_eq!(
+            (filter.get("Model"), range.get("CutIn"), range.get("CutOutUnit")),
+            (Some("7"), Some("440"), Some("nm"))
+        );
+        let link = channel.child("LightPath").unwrap().child("EmissionFilterRef").unwrap();
+        assert_eq!(link.get("ID"), filter.get("ID"));
+    }
 
     #[test]
     fn colours_are_three_numbers() {

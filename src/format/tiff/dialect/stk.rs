@@ -6,16 +6,25 @@
 
 use super::fields::{Fields, text};
 use super::pictures::{Picture, Pictures};
-use super::{Dialect, Opening};
+use super::{Dialect, Opening, tag_details};
 use crate::error::{Error, Result};
 use crate::format::ImageSource;
 use crate::format::dates;
+use crate::format::details::{About, BINNING, Details, Form, Key, key, number};
 use crate::format::omexml::{Axis, DimensionOrder};
 use crate::format::tiff::page::Page;
 use crate::format::tiff::planes::Run;
 use crate::format::tiff::series::tolerate;
 use crate::model::{Physical, Quantity, Role, Unit};
 use crate::sync::Arc;
+
+/// What the lines `key: value` of the first plane's description say.
+const PLACES: &[Key] = &[
+    key("Binning", "Image/Pixels/Channel/DetectorSettings/@Binning", BINNING),
+    key("Gain", "Image/Pixels/Channel/DetectorSettings/@Gain", Form::Number),
+    key("Digitizer", "Image/Pixels/Channel/DetectorSettings/@ReadOutRate", Form::In("MHz")),
+    key("Camera", "Instrument/Detector/@Model", Form::Text),
+];
 
 /// MetaMorph stacks.
 pub(super) struct Stk;
@@ -54,6 +63,7 @@ impl Dialect for Stk {
             tags.planes = pages;
         }
         let axes = axes(&tags);
+        let (sizes, order) = (axes.sizes, axes.order);
         let picture = Picture {
             role: Role::Image,
             name: tags.settings.name.clone().unwrap_or_default(),
@@ -77,12 +87,50 @@ impl Dialect for Stk {
             Physical { z: axes.step.map(Quantity::micrometer), t: tags.interval(axes.sizes), ..settings.pixel };
         one.acquired = tags.created.first().and_then(|(day, time)| dates::from_julian(*day, *time));
         one.description = opening.description.as_deref().and_then(text);
+        let channels = one.channels.len();
         if page.layout.samples == 1 {
             for (channel, wavelength) in one.channels.iter_mut().zip(axes.wavelengths) {
                 channel.emission_nm = Some(wavelength).filter(|nm| *nm > 0.0);
             }
         }
+        let text = one.description.clone().unwrap_or_default();
+        details(&text, &tags, (sizes, order), channels, &mut pictures.details);
+        tag_details(&opening.first, &mut pictures.details, false);
         Ok(Arc::new(pictures.finish(None)?))
+    }
+}
+
+/// The camera, and the times of planes.
+fn details(
+    text: &str,
+    tags: &Tags,
+    ((z, c, t), order): ((u64, u64, u64), DimensionOrder),
+    channels: usize,
+    details: &mut Details,
+) {
+    let lines: Vec<(&str, &str)> = text.lines().take(256).filter_map(|line| line.split_once(':')).collect();
+    let said = |key: &str| lines.iter().find(|(k, _)| k.trim() == key).map(|(_, v)| v.trim());
+    for channel in 0..channels.min(64) {
+        details.apply(PLACES, About { image: 0, channel: Some(channel) }, said);
+    }
+    let exposure = said("Exposure").filter(|e| e.ends_with("ms")).and_then(number).filter(|ms| *ms > 0.0);
+    let begin = tags.created.first().copied().unwrap_or_default();
+    let since = |(day, ms): (u32, u32)| {
+        let days = f64::from(day) - f64::from(begin.0);
+        (days * 86_400_000.0 + f64::from(ms) - f64::from(begin.1)) / 1000.0
+    };
+    let timed = tags.created.iter().any(|at| *at != begin);
+    'planes: for time in 0..t {
+        for channel in 0..c {
+            for focus in 0..z {
+                let plane = order.index((focus, channel, time), (z, c, t));
+                let Some(created) = usize::try_from(plane).ok().and_then(|n| tags.created.get(n)) else {
+                    break 'planes;
+                };
+                let delta = Some(since(*created)).filter(|s| timed && *s >= 0.0);
+                details.plane(0, (focus, channel, time), &[("DeltaT", delta, "s"), ("ExposureTime", exposure, "ms")]);
+            }
+        }
     }
 }
 

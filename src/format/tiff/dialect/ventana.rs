@@ -3,9 +3,10 @@
 //! `level=0 mag=20 quality=90`, and the XMP of the first of them says how frames are stitched.
 
 use super::pictures::{Fit, Picture, Pictures};
-use super::{Dialect, Opening, latin_or_utf8};
+use super::{Dialect, Opening, latin_or_utf8, tag_details};
 use crate::error::{Error, Result};
 use crate::format::ImageSource;
+use crate::format::details::{About, Details, Form, Key, key};
 use crate::format::tiff::mosaic::{Area, Mosaic};
 use crate::format::tiff::page::Page;
 use crate::format::tiff::series::{about_content, date_time};
@@ -18,6 +19,16 @@ use crate::sync::Arc;
 const DOCUMENT: &str = "source.bif.xml";
 /// A slide of 10,000 frames has some megabytes of joints.
 const MAX_XMP: u64 = 32 << 20;
+
+/// What the attributes of `iScan` say.
+const PLACES: &[Key] = &[
+    key("UserName", "Experimenter/@UserName", Form::Text),
+    key("ScannerModel", "Instrument/Microscope/@Model", Form::Text),
+    key("UnitNumber", "Instrument/Microscope/@SerialNumber", Form::Text),
+];
+/// What has no place.
+const KEPT: &[&str] =
+    &["SlideAnnotation", "ShowLabel", "LabelBoundary", "BuildVersion", "BuildDate", "Barcode1D", "Barcode2D", "Mode"];
 
 /// The dialect.
 pub(super) struct Ventana;
@@ -69,7 +80,10 @@ impl Dialect for Ventana {
         let ifds: Vec<u64> = levels.iter().map(|(_, ifd)| *ifd).collect();
         let one = pictures.add_fitted(Picture::single(Role::Image, "", &ifds), &fits)?;
         one.acquired = acquired;
-        describe(one, &scan.unwrap_or_default());
+        let scan = scan.unwrap_or_default();
+        describe(one, &scan);
+        scan.details(&mut pictures.details);
+        tag_details(&opening.first, &mut pictures.details, true);
         for (name, ifd) in associated {
             pictures.add(Picture::single(Role::Associated(name.to_owned()), name, &[ifd]))?;
         }
@@ -113,11 +127,24 @@ struct Scan {
     /// Micrometres between pixels.
     resolution: Option<f64>,
     magnification: Option<f64>,
+    /// All of them.
+    said: Vec<(String, String)>,
 }
 
 impl Scan {
     fn read(element: &Element) -> Self {
-        Scan { resolution: element.number("ScanRes"), magnification: element.number("Magnification") }
+        let said = element.attributes().iter().take(64).cloned().collect();
+        Scan { resolution: element.number("ScanRes"), magnification: element.number("Magnification"), said }
+    }
+
+    fn details(&self, details: &mut Details) {
+        let said = |key: &str| self.said.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+        details.apply(PLACES, About::default(), said);
+        for name in KEPT {
+            if let Some(value) = said(name) {
+                details.keep("bif", 0, name, value);
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! CZ_LSMINFO and the structures that it points to (Zeiss, "LSM Image File Format Description", release 2.x to 6).
 
 use crate::error::{Error, Result};
+use crate::format::details::{About, Details, Form, Key, key, lens};
 use crate::format::tiff::dialect::fields::{Fields, text};
 use crate::format::tiff::header::TiffFile;
 use crate::format::tiff::series::about_content;
@@ -23,10 +24,43 @@ pub(super) struct Info {
     /// Days since 30 December 1899.
     pub start: Option<f64>,
     pub channels: Vec<Channel>,
+    /// What is said of each channel's detector and line, by the number of the entry.
+    said: Vec<Said>,
+    kept: Vec<(&'static str, String)>,
+    zoom: Option<f64>,
+    /// Seconds, of the first time points.
+    times: Vec<f64>,
 }
+
+/// Entries with their values as words.
+type Said = Vec<(u32, String)>;
+
+/// Entries of a detector, by their numbers.
+const DETECTOR: &[(u32, Key)] = &[
+    (0x7000_0003, key("gain", "Image/Pixels/Channel/DetectorSettings/@Gain", Form::Number)),
+    (0x7000_0005, key("amplifier gain", "Instrument/Detector/@AmplificationGain", Form::Number)),
+    (0x7000_0007, key("amplifier offset", "Image/Pixels/Channel/DetectorSettings/@Offset", Form::Number)),
+    (0x7000_0009, key("pinhole", "Image/Pixels/Channel/@PinholeSize", Form::In("µm"))),
+    (0x7000_000c, key("detector", "Instrument/Detector/@Model", Form::Text)),
+    (0x7000_0010, key("filter", "Instrument/EmissionFilter/@Model", Form::Text)),
+];
+/// Entries of a laser line.
+const LINE: &[(u32, Key)] = &[
+    (0x9000_0001, key("line", "Instrument/Laser/@Model", Form::Text)),
+    (0x9000_0003, key("wavelength", "Instrument/Laser/@Wavelength", Form::In("nm"))),
+];
+/// Entries of the recording without a place.
+const KEPT: &[(u32, &str)] = &[
+    (0x1000_0003, "Notes"),
+    (0x1000_0006, "Special scan mode"),
+    (0x1000_0007, "Scan type"),
+    (0x1000_0008, "Scan mode"),
+];
 
 /// Longest list of channels or times that is read.
 const MAX_ENTRIES: u32 = 1 << 16;
+/// Times that are told one by one.
+const MAX_TIMES: u32 = 4096;
 /// The recording's description is some ten kilobytes.
 const MAX_SCAN_BYTES: u64 = 4 << 20;
 
@@ -102,6 +136,8 @@ impl Info {
             && last > first
         {
             self.interval = Some((last - first) / f64::from(count - 1));
+            let all = (0..count.min(MAX_TIMES) as usize).map_while(|i| times.f64(8 * i));
+            self.times = all.map(|t| t - first).collect();
         }
         Ok(())
     }
@@ -135,11 +171,10 @@ impl Info {
                 0x1000_0002 => self.description = words(),
                 0x1000_0004 => self.objective = words().map(objective),
                 0x1000_0036 => self.start = number().filter(|d| *d > 0.0),
-                0x4000_0000 => {
-                    self.channels.append(&mut track.finish());
-                }
-                0x7000_0000 => track.detectors.push((Channel::default(), true)),
-                0x9000_0000 => track.lines.push((None, true)),
+                0x1000_0016 => self.zoom = number().filter(|z| *z > 0.0),
+                0x4000_0000 => self.end_of(&mut track),
+                0x7000_0000 => track.detectors.push((Channel::default(), true, Said::new())),
+                0x9000_0000 => track.lines.push((None, true, Said::new())),
                 0x7000_000b => set(track.detectors.last_mut(), |d| d.1 = number() != Some(0.0)),
                 0x7000_0014 => set(track.detectors.last_mut(), |d| d.0.name = words()),
                 0x7000_0026 => set(track.detectors.last_mut(), |d| d.0.fluor = words()),
@@ -147,30 +182,78 @@ impl Info {
                 0x9000_0004 => set(track.lines.last_mut(), |l| l.1 = number() != Some(0.0)),
                 _ => {}
             }
+            let told = || number().map(|n| n.to_string()).or_else(words);
+            if DETECTOR.iter().any(|(e, _)| *e == entry) {
+                set(track.detectors.last_mut(), |d| d.2.extend(told().map(|v| (entry, v))));
+            } else if LINE.iter().any(|(e, _)| *e == entry) {
+                set(track.lines.last_mut(), |l| l.2.extend(told().map(|v| (entry, v))));
+            } else if let Some((_, name)) = KEPT.iter().find(|(e, _)| *e == entry) {
+                self.kept.extend(told().filter(|_| self.kept.len() < 16).map(|v| (*name, v)));
+            }
             // Blocks and lists of blocks have numbers whose lower half is zero.
             if entry & 0x0fff_ffff == 0 || matches!(entry, 0x1100_0000 | 0x1200_0000 | 0x1300_0000 | 0x1400_0000) {
                 depth += 1;
             }
         }
-        self.channels.append(&mut track.finish());
+        self.end_of(&mut track);
         Ok(())
+    }
+
+    fn end_of(&mut self, track: &mut Track) {
+        for (channel, said) in track.finish() {
+            self.channels.push(channel);
+            self.said.push(said);
+        }
+    }
+
+    /// What a microscope's image has beyond its series.
+    pub fn details(&self, details: &mut Details) {
+        if let Some(name) = self.objective.as_ref().and_then(|o| o.model.as_deref()) {
+            lens(details, About::default(), name);
+        }
+        for (number, (channel, said)) in self.channels.iter().zip(&self.said).enumerate() {
+            let about = About { image: 0, channel: Some(number) };
+            for (entry, row) in DETECTOR.iter().chain(LINE) {
+                if let Some((_, value)) = said.iter().find(|(e, _)| e == entry) {
+                    details.put(row.place, row.form, about, value);
+                }
+            }
+            if let Some(zoom) = self.zoom {
+                details.put("Image/Pixels/Channel/DetectorSettings/@Zoom", Form::Number, about, &zoom.to_string());
+            }
+            // All of these microscopes scan with lasers; those in the infrared excite by two photons.
+            let infrared = channel.excitation_nm.is_some_and(|nm| nm > 690.0);
+            let mode = if infrared { "MultiPhotonMicroscopy" } else { "LaserScanningConfocalMicroscopy" };
+            details.put("Image/Pixels/Channel/@AcquisitionMode", Form::Text, about, mode);
+        }
+        for (t, seconds) in self.times.iter().enumerate() {
+            details.plane(0, (0, 0, t as u64), &[("DeltaT", Some(*seconds).filter(|s| *s >= 0.0), "s")]);
+        }
+        for (name, value) in &self.kept {
+            details.keep("lsm", 0, name, value);
+        }
     }
 }
 
 /// Detectors and laser lines of a track, and whether they were in use.
 #[derive(Default)]
 struct Track {
-    detectors: Vec<(Channel, bool)>,
-    lines: Vec<(Option<f64>, bool)>,
+    detectors: Vec<(Channel, bool, Said)>,
+    lines: Vec<(Option<f64>, bool, Said)>,
 }
 
 impl Track {
     /// A channel for each detector in use. Which of several lines excites it is not said.
-    fn finish(&mut self) -> Vec<Channel> {
-        let lines: Vec<f64> = self.lines.drain(..).filter(|l| l.1).filter_map(|l| l.0).collect();
-        let excitation = if let [only] = lines[..] { Some(only) } else { None };
+    fn finish(&mut self) -> Vec<(Channel, Said)> {
+        let mut lines: Vec<(f64, Said)> =
+            self.lines.drain(..).filter(|l| l.1).filter_map(|l| Some((l.0?, l.2))).collect();
+        let only = if lines.len() == 1 { lines.pop() } else { None };
         let used = self.detectors.drain(..).filter(|d| d.1);
-        used.map(|(channel, _)| Channel { excitation_nm: excitation, ..channel }).collect()
+        used.map(|(channel, _, mut said)| {
+            said.extend(only.iter().flat_map(|(_, line)| line.iter().cloned()));
+            (Channel { excitation_nm: only.as_ref().map(|l| l.0), ..channel }, said)
+        })
+        .collect()
     }
 }
 

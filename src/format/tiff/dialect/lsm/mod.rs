@@ -79,6 +79,8 @@ impl Dialect for Lsm {
                 pictures.lose(Error::truncated("the chain of directories ends before this plane"));
             }
         }
+        info.details(&mut pictures.details);
+        pictures.details.share(pictures.count());
         Ok(Arc::new(pictures.finish(None)?))
     }
 }

@@ -3,8 +3,24 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::format::details::{About as Place, BINNING, Details, Form, Key, key, lens};
 use crate::format::tiff::dialect::frames::About;
 use crate::model::{Channel, Physical, Quantity, Rgb, Unit};
+
+/// Properties of the acquisition and of its first plane; `{camera}` stands for the name of the camera.
+const PLACES: &[Key] = &[
+    key("UserName", "Experimenter/@UserName", Form::Text),
+    key("Core-Camera", "Instrument/Detector/@Model", Form::Text),
+    key("{camera}-CameraName", "Instrument/Detector/@Model", Form::Text),
+    key("{camera}-CameraID", "Instrument/Detector/@SerialNumber", Form::Text),
+    key("{camera}-Gain", "Image/Pixels/Channel/DetectorSettings/@Gain", Form::Number),
+    key("{camera}-Offset", "Image/Pixels/Channel/DetectorSettings/@Offset", Form::Number),
+    key("{camera}-Binning", "Image/Pixels/Channel/DetectorSettings/@Binning", BINNING),
+    key("Binning", "Image/Pixels/Channel/DetectorSettings/@Binning", BINNING),
+];
+/// What has no place.
+const KEPT: &[&str] =
+    &["MicroManagerVersion", "MetadataVersion", "ComputerName", "Directory", "Source", "Comment", "ProfileName"];
 
 /// Channels that are described.
 const MAX_CHANNELS: usize = 1 << 12;
@@ -89,13 +105,65 @@ impl Summary {
         (0..count.min(MAX_CHANNELS)).map(describe).collect()
     }
 
+    /// A property as words: a number or text, or an object whose `PropVal` is one.
+    fn property(&self, name: &str) -> Option<String> {
+        let value = self.get(&[name])?;
+        let value = value.get("PropVal").unwrap_or(value);
+        match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(n) => Some(n.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The microscope, as far as properties tell, for each of the channels.
+    fn details(&self, channels: usize) -> Details {
+        let mut details = Details::default();
+        let camera = self.property("Core-Camera").or_else(|| self.property("Camera")).unwrap_or_default();
+        let said = |name: &str| self.property(&name.replace("{camera}", &camera));
+        for channel in 0..channels.clamp(1, 64) {
+            // One camera for all of them.
+            details.apply(PLACES, Place { image: 0, channel: Some(channel) }, said);
+        }
+        let labels = self.fields.iter().filter_map(Value::as_object).flat_map(|o| o.keys());
+        let turret = labels.clone().find(|k| {
+            let lower = k.to_lowercase();
+            lower.ends_with("-label") && (lower.contains("objective") || lower.contains("nosepiece"))
+        });
+        if let Some(name) = turret.and_then(|key| self.property(key)) {
+            lens(&mut details, Place::default(), &name);
+        }
+        let number = |keys: &[&str]| self.number(keys);
+        let position =
+            |at: usize, key: &str| number(&[key]).or_else(|| self.get(&["StagePosition"])?.get(at)?.as_f64());
+        details.plane(
+            0,
+            (0, 0, 0),
+            &[
+                ("ExposureTime", number(&["Exposure-ms", "Exposure"]).filter(|ms| *ms > 0.0), "ms"),
+                ("DeltaT", number(&["ElapsedTime-ms"]).filter(|ms| *ms >= 0.0), "ms"),
+                ("PositionX", position(0, "XPositionUm"), "µm"),
+                ("PositionY", position(1, "YPositionUm"), "µm"),
+                ("PositionZ", number(&["ZPositionUm"]), "µm"),
+            ],
+        );
+        for name in KEPT {
+            if let Some(value) = self.property(name) {
+                details.keep("micromanager", 0, name, &value);
+            }
+        }
+        details
+    }
+
     /// All of it.
     pub fn about(&self, found: &[Option<String>]) -> About {
+        let channels = self.channels(found);
         About {
             name: self.text(&["Prefix"]).unwrap_or_default(),
             acquired: self.acquired(),
             physical: self.physical(),
-            channels: self.channels(found),
+            details: self.details(channels.len()),
+            channels,
             ..About::default()
         }
     }
@@ -104,6 +172,27 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn properties_tell_the_microscope() {
+        let mut summary = Summary::default();
+        let json = br#"{"UserName": "ann", "Core-Camera": "Zyla", "Zyla-Binning": {"PropVal": "2x2"}, "Zyla-Gain": 3,
+            "Exposure-ms": 20.5, "XPositionUm": -10.25, "TINosePiece-Label": "Plan Apo 60x/1.4 Oil", "ComputerName": "scope7"}"#;
+        summary.add(json).unwrap();
+        let ome = summary.details(1).finish().unwrap();
+        let pixels = ome.child("Image").unwrap().child("Pixels").unwrap();
+        let settings = pixels.child("Channel").unwrap().child("DetectorSettings").unwrap();
+        assert_eq!((settings.get("Gain"), settings.get("Binning")), (Some("3"), Some("2x2")));
+        let plane = pixels.child("Plane").unwrap();
+        let said = ["ExposureTime", "ExposureTimeUnit", "PositionX", "DeltaT"].map(|key| plane.get(key));
+        assert_eq!(said, [Some("20.5"), Some("ms"), Some("-10.25"), None]);
+        let instrument = ome.child("Instrument").unwrap();
+        assert_eq!(instrument.child("Detector").unwrap().get("Model"), Some("Zyla"));
+        let lens = instrument.child("Objective").unwrap();
+        let said = ["NominalMagnification", "LensNA", "Immersion", "Correction"].map(|key| lens.get(key));
+        assert_eq!(said, [Some("60"), Some("1.4"), Some("Oil"), Some("PlanApo")]);
+        assert_eq!(ome.child("Experimenter").unwrap().get("UserName"), Some("ann"));
+    }
 
     #[test]
     fn a_summary_tells_channels_and_sizes() {
