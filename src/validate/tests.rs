@@ -256,11 +256,7 @@ fn faults_of_an_image() {
             &["image.levels", "label.shape", "ome.images"],
         ),
         ("format 2 too", |w| w.json(".zattrs", &json!({})), &["zarr.mixed"]),
-        (
-            "not JSON",
-            |w| fs::write(w.root.join("0/zarr.json"), "{").unwrap(),
-            &["ome.images", "zarr.document"],
-        ),
+        ("not JSON", |w| fs::write(w.root.join("0/zarr.json"), "{").unwrap(), &["ome.images", "zarr.document"]),
         ("chunk", |w| fs::write(w.root.join("0/c/0/0/0"), [0; 511]).unwrap(), &["chunk.size"]),
         (
             "keys",
