@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::details::Details;
 use super::segment::{self, Fields, HEADER};
 use crate::error::{Error, Result};
 use crate::format::Limits;
@@ -59,6 +60,7 @@ pub(super) struct Facts {
     pub acquired: Option<String>,
     pub description: Option<String>,
     pub objective: Option<Objective>,
+    pub details: Details,
 }
 
 impl Facts {
@@ -83,6 +85,7 @@ impl Facts {
             acquired: acquired(image),
             description: information.child("Document").and_then(|d| d.text_of("Description")).map(str::to_owned),
             objective: objective(information, image),
+            details: Details::of(information, image),
         })
     }
 

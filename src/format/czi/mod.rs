@@ -7,6 +7,7 @@ mod attachments;
 mod blocks;
 mod compose;
 mod describe;
+mod details;
 mod directory;
 mod kept;
 mod metadata;

@@ -83,6 +83,7 @@ pub(super) fn open(file: Arc<dyn ReadAt>, place: &Place<'_>, limits: &Limits, wa
         document,
         warnings: opening.warnings,
         limits: *limits,
+        details: facts.details,
         kept: Kept::new(room),
     };
     let held = crate::format::ImageSource::heap_bytes(&source);

@@ -1,9 +1,11 @@
 //! The open file: units found by the subblocks under them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::blocks::{Area, Block, Cut};
 use super::compose::{Unit, View};
+use super::details::Details;
 use super::directory::MISSING;
 use super::kept::Kept;
 use super::pictures::Jpeg;
@@ -13,7 +15,7 @@ use super::subblock::{Data, SPAN};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ImageSource, Limits, Member, Stored, UnitCost};
 use crate::io::{ReadAt, Watch};
-use crate::model::{Series, TileId};
+use crate::model::{Element, Role, Series, TileId};
 use crate::sync::Arc;
 
 /// What a series is made from.
@@ -43,6 +45,7 @@ pub(super) struct CziSource {
     pub document: Option<Arc<[u8]>>,
     pub warnings: Vec<String>,
     pub limits: Limits,
+    pub details: Details,
     pub kept: Kept,
 }
 
@@ -221,6 +224,7 @@ impl CziSource {
         self.made.iter().map(|m| made(m) + size_of::<Made>() as u64).sum::<u64>()
             + self.series.iter().map(Series::heap_bytes).sum::<u64>()
             + (self.members.len() * 256 + texts + document) as u64
+            + self.details.heap_bytes()
             + self.kept.room()
     }
 }
@@ -327,6 +331,14 @@ impl ImageSource for CziSource {
 
     fn document(&self) -> Option<(&'static str, Arc<[u8]>)> {
         self.document.as_ref().map(|d| ("source.czi.xml", Arc::clone(d)))
+    }
+
+    fn details(&self) -> Option<Element> {
+        let shown = self.series.iter().zip(&self.made).filter(|(series, _)| series.role == Role::Image);
+        let plans: Vec<&Plan> =
+            shown.filter_map(|(_, made)| if let Made::Scene(plan) = made { Some(plan) } else { None }).collect();
+        let stored: BTreeSet<i32> = plans.iter().flat_map(|p| p.channels.iter().map(|c| c.c)).collect();
+        self.details.tree(&plans, &stored.into_iter().collect::<Vec<_>>())
     }
 
     fn warnings(&self) -> &[String] {
