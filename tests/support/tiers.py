@@ -18,6 +18,11 @@ FLUORESCENT = {"LaserScanningConfocalMicroscopy", "SpinningDiskConfocal", "SlitS
                "FluorescenceCorrelationSpectroscopy", "PALM", "STORM", "STED"}
 
 
+# Keys that vendors' software writes into its files: what it says, and the name that goes without saying.
+SOFTWARE = {("micromanager", "MicroManagerVersion"): ("Version", "Name"), ("prairie", "Prairie View version"): ("Version", "Name"),
+            ("qptiff", "AcquisitionSoftware"): ("Name",), ("philips", "DICOM_SOFTWARE_VERSIONS"): ("Version",), ("bif", "BuildVersion"): ("Version",)}
+
+
 class Specification:
     """What nbo_tiers.json asks for: element -> [(attribute, tier, place in OME-XML if it is a plain attribute)]."""
 
@@ -108,10 +113,18 @@ class Count:
         self.add("Plane", "Plane", None, **every)
         self.add("Experiment", "Experiment", self.ref(image, "ExperimentRef", ["Experiment"], children(self.root, "Experiment")))
         self.add("Sample", "Sample", None)
-        self.add("AcquisitionSoftware", "AcquisitionSoftware", None)
+        self.add("AcquisitionSoftware", "AcquisitionSoftware", None, **dict.fromkeys(self.software(), True))
         environment = child(image, "ImagingEnvironment")
         if environment is not None or self.glow:
             self.add("ImagingEnvironment", "ImagingEnvironment", environment)
+
+    def software(self):
+        refs = {r.get("ID") for r in children(self.image, "AnnotationRef")}
+        for note in self.root.iter(NS + "MapAnnotation"):
+            vendor = (note.get("Namespace") or "").rpartition("urn:fuzarr:vendor:")[2]
+            for pair in note.iter(NS + "M"):
+                if note.get("ID") in refs and (pair.text or "").strip():
+                    yield from SOFTWARE.get((vendor, pair.get("K")), ())
 
     def count_microscope(self):
         self.add("Instrument", "Instrument", None)

@@ -11,6 +11,7 @@ mod rembi;
 mod report;
 mod scene;
 mod sidecar;
+mod software;
 #[cfg(test)]
 mod tests;
 mod values;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use super::software::NAMESPACE;
 use crate::metadata::Record;
 use crate::metadata::sidecar::Facts;
 use crate::model::Element;
@@ -16,6 +17,8 @@ pub(crate) struct Index<'a> {
     only_experiment: Option<&'a Element>,
     /// Lasers that pump others.
     pumps: HashSet<&'a str>,
+    /// What vendors say that has no other place, by ID.
+    notes: HashMap<&'a str, &'a Element>,
 }
 
 /// An instrument, and those of its parts that are the only ones of their kind.
@@ -43,7 +46,14 @@ impl<'a> Index<'a> {
             only_instrument: None,
             only_experiment: only(ome.all("Experiment")),
             pumps: HashSet::new(),
+            notes: HashMap::new(),
         };
+        for note in ome.all("StructuredAnnotations").flat_map(|s| s.all("MapAnnotation")) {
+            if let Some(id) = note.get("ID").filter(|_| note.get("Namespace").is_some_and(|n| n.starts_with(NAMESPACE)))
+            {
+                index.notes.entry(id).or_insert(note);
+            }
+        }
         for instrument in ome.all("Instrument") {
             let lasers = instrument.all("Laser").flat_map(|l| l.all("Pump"));
             index.pumps.extend(lasers.filter_map(|p| p.get("ID")));
@@ -82,6 +92,11 @@ impl<'a> Index<'a> {
     fn named(&self, reference: &Element, kinds: &[&str]) -> Option<&'a Element> {
         let element = *self.by_id.get(reference.get("ID")?)?;
         kinds.contains(&&*element.name).then_some(element)
+    }
+
+    /// What a vendor says, by its ID.
+    pub fn note(&self, id: &str) -> Option<&'a Element> {
+        self.notes.get(id).copied()
     }
 
     /// Whether an instrument has a part of this ID.

@@ -170,6 +170,26 @@ fn values_are_written_as_nbo_writes_them() {
 }
 
 #[test]
+fn vendors_name_the_acquisition_software() {
+    let note = |vendor: &str, key: &str| {
+        let pairs = format!("<Value><M K=\"Other\">x</M><M K=\"{key}\"> 2.0.1 </M></Value>");
+        let note = format!(
+            "<MapAnnotation ID=\"Annotation:0\" Namespace=\"urn:fuzarr:vendor:{vendor}\">{pairs}</MapAnnotation>"
+        );
+        let xml = PLAIN.replace("</Image>", "<AnnotationRef ID=\"Annotation:0\"/></Image>");
+        let xml = xml.replace("</OME>", &format!("<StructuredAnnotations>{note}</StructuredAnnotations></OME>"));
+        let report = first(&record(&xml, json!({})));
+        ["Name", "Version", "Developer"]
+            .map(|f| value(&report, "AcquisitionSoftware", f).map(|k| format!("{} {}", k.value, k.origin.name())))
+    };
+    let some = |text: &str| Some(text.to_string());
+    let want = [some("Micro-Manager derived"), some("2.0.1 vendor"), None];
+    assert_eq!(note("micromanager", "MicroManagerVersion"), want);
+    assert_eq!(note("qptiff", "AcquisitionSoftware"), [some("2.0.1 vendor"), None, None]);
+    assert_eq!(note("qptiff", "MicroManagerVersion"), [None, None, None]);
+}
+
+#[test]
 fn sidecars_fill_gaps_and_replace_what_is_theirs() {
     let nbo = json!({"nbo": {
         "Sample": {"Name": "s", "LiveSample": false, "SampleType": "cell", "MetrologySample": "maybe", "Nonsense": 1},

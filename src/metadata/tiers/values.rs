@@ -6,6 +6,7 @@
 use super::parts::Part;
 use super::report::Known;
 use super::scene::Scene;
+use super::software;
 use crate::metadata::tables::{NboField, mode, mode_by_contrast, nbo_value};
 use crate::model::{Element, Origin, Value};
 
@@ -23,7 +24,7 @@ pub(super) fn of_file(scene: &Scene<'_>, part: &Part<'_>, field: &'static NboFie
         ("IlluminationWavelengthRange" | "LEDModule", "IlluminationPower") => said(part.hardware, "Power"),
         ("TransmittanceRange", "Wavelength") => return range(own?, |from, to| (from + to) / 2.0),
         ("TransmittanceRange", "FWHMBandwidth") => return range(own?, |from, to| to - from),
-        ("NeutralDensityFilter", "OpticalDensity") => None,
+        ("AcquisitionSoftware", name) => return software::said(scene, name),
         (_, "EffectiveBitDepth") => said(scene.pixels, "SignificantBits"),
         (_, "AmplificationGain") => said(part.hardware, "AmplificationGain"),
         // An element may stand for settings that it does not hold: the light source's for the wavelengths.
