@@ -69,8 +69,9 @@ def fluorescent(channel):
 class Count:
     """Fields of one image: {(component, attribute): (tier, present)}."""
 
-    def __init__(self, specification, root, image, default_name):
+    def __init__(self, specification, root, image, default_name, said_bits):
         self.spec, self.root, self.image, self.fields, self.elements = specification, root, image, {}, {}
+        self.said_bits = said_bits
         self.by_id = {}
         for top in children(root, "Instrument") + children(root, "Experiment"):
             for e in [top, *top]:
@@ -195,6 +196,9 @@ class Count:
         self.add(self.key(element if known else "Detector", detector, named), element, detector)
         settings = self.spec.settings[element]
         gain, bits = get(detector, "AmplificationGain"), get(self.pixels, "SignificantBits")
+        if bits and not self.said_bits:
+            # That the type has so many bits says nothing of the detector.
+            bits = int(bits) < int("".join(filter(str.isdigit, self.pixels.get("Type"))) or 0)
         self.add(prefix + settings, settings, child(channel, "DetectorSettings"), AmplificationGain=gain, EffectiveBitDepth=bits)
 
     def tiers(self):

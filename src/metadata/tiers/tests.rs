@@ -241,6 +241,16 @@ fn values_that_nobody_gave_do_not_count() {
     let mut record = record(PLAIN, json!({}));
     record.ome.children[0].set("Name", "a.tif", Origin::Default);
     assert_eq!(missing(&first(&record), "Image", 1), ["Name"]);
+    // Nor does it say anything of the detector that the type has so many bits; that fewer count does.
+    let pixels = record.ome.children[0].child_mut("Pixels");
+    pixels.set("SignificantBits", "8", Origin::Derived);
+    let depth =
+        |record: &Record| value(&first(record), "Channel[0]/GenericDetectorSettings", "EffectiveBitDepth").cloned();
+    assert_eq!(depth(&record), None);
+    record.ome.children[0].child_mut("Pixels").set("Type", "uint16", Origin::Derived);
+    assert_eq!(depth(&record).unwrap().value, "8bit");
+    record.ome.children[0].child_mut("Pixels").set("SignificantBits", "16", Origin::OmeXml);
+    assert_eq!(depth(&record).unwrap().value, "16bit");
 }
 
 #[test]

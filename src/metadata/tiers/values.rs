@@ -25,7 +25,7 @@ pub(super) fn of_file(scene: &Scene<'_>, part: &Part<'_>, field: &'static NboFie
         ("TransmittanceRange", "Wavelength") => return range(own?, |from, to| (from + to) / 2.0),
         ("TransmittanceRange", "FWHMBandwidth") => return range(own?, |from, to| to - from),
         ("AcquisitionSoftware", name) => return software::said(scene, name),
-        (_, "EffectiveBitDepth") => said(scene.pixels, "SignificantBits"),
+        (_, "EffectiveBitDepth") => bits(scene.pixels?),
         (_, "AmplificationGain") => said(part.hardware, "AmplificationGain"),
         // An element may stand for settings that it does not hold: the light source's for the wavelengths.
         (_, name) => said(own, field.ome.unwrap_or(name)).filter(|_| field.ome.is_some()),
@@ -37,6 +37,15 @@ pub(super) fn of_file(scene: &Scene<'_>, part: &Part<'_>, field: &'static NboFie
 /// An attribute that somebody said.
 fn said<'a>(element: Option<&'a Element>, attribute: &str) -> Option<&'a Value> {
     element?.value(attribute).filter(|v| v.origin != Origin::Default && !v.text.trim().is_empty())
+}
+
+/// The bits that count: what the source says, or what was seen to be fewer than the type has. That the type has so many says
+/// nothing of the detector.
+fn bits(pixels: &Element) -> Option<&Value> {
+    let bits = said(Some(pixels), "SignificantBits")?;
+    let width = pixels.get("Type").and_then(|t| t.trim_start_matches(|c: char| c.is_ascii_alphabetic()).parse().ok());
+    let narrower = || bits.text.trim().parse::<u32>().ok().zip(width).is_some_and(|(bits, width)| bits < width);
+    (bits.origin != Origin::Derived || narrower()).then_some(bits)
 }
 
 /// The value as NBO writes it, beside that of OME-XML where they differ.
