@@ -1,6 +1,7 @@
 //! What must hold for any bytes whatever: one function for each fuzz target. `tests/fuzz.rs` replays the kept inputs with the
 //! same functions, so that what was mended stays mended.
 
+use std::ffi::OsStr;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use fuzarr::error::Result;
 use fuzarr::format::tiff::{header::TiffFile, page::Page};
 use fuzarr::format::{self, ImageSource, Limits, Member, Place, Stored, UnitCost, omexml};
 use fuzarr::io::{MemoryFile, ReadAt, Watch};
-use fuzarr::metadata::{self, Source, sidecar::Sidecars};
+use fuzarr::metadata::sidecar::{Beside, Sidecars, gather};
+use fuzarr::metadata::{self, Source};
 use fuzarr::model::{Channel, Dtype, Level, Physical, Reduction, Role, Series, Shape, TileId, TileSize};
 use fuzarr::pyramid::OpenImage;
 
@@ -22,6 +24,7 @@ pub fn by_name(name: &str) -> Option<fn(&[u8])> {
     Some(match name {
         "ifd" => ifd,
         "omexml" => ome_xml,
+        "sidecars" => sidecars,
         "packing" => packing,
         "samples" => samples,
         "jpeg" => jpeg_stream,
@@ -35,6 +38,40 @@ pub fn by_name(name: &str) -> Option<fn(&[u8])> {
 /// Small enough that an unbounded allocation shows.
 fn limits() -> Limits {
     Limits { unit_bytes: 4 << 20, index_bytes: 8 << 20, palette_rgb: false }
+}
+
+/// A sidecar in every form, the crate that is written from it, and the same again from what was written.
+pub fn sidecars(data: &[u8]) {
+    struct Folder<'a>(&'a str, &'a [u8]);
+    impl Beside for Folder<'_> {
+        fn has(&self, directory: &Path, name: &OsStr) -> fuzarr::Result<bool> {
+            Ok(directory.as_os_str().is_empty() && name == self.0)
+        }
+        fn read(&self, file: &Path, limit: u64) -> fuzarr::Result<Vec<u8>> {
+            if self.1.len() as u64 > limit {
+                return Err(fuzarr::Error::over_limit("length"));
+            }
+            let own = file == Path::new(self.0) || file == Path::new("a.qc.yaml");
+            if own { Ok(self.1.to_vec()) } else { Err(fuzarr::Error::malformed("no such file")) }
+        }
+    }
+    for name in ["dataset.meta.yaml", "a.tif.meta.json", "dataset.meta.csv"] {
+        let found = gather(&Folder(name, data), Path::new("a.tif"));
+        assert!(found.problems.len() <= 1000, "{} problems", found.problems.len());
+        assert!(found.problems.iter().all(|p| !p.reason.contains('\n')), "{:?}", found.problems);
+        let again =
+            gather(&Folder("a.tif.meta.json", found.dataset.to_json().to_string().as_bytes()), Path::new("a.tif"));
+        assert!(again.files.len() == 1 || !again.problems.is_empty());
+        let mut record = metadata::Record { sidecars: found, ..Default::default() };
+        record.ome.name = "OME".into();
+        record.ome.children.push(fuzarr::model::Element::new("Image"));
+        record.images.push(metadata::Mounted::default());
+        metadata::sidecar::apply(&mut record);
+        let written = metadata::crates::write(&record);
+        let document: serde_json::Value = serde_json::from_slice(&written).expect("a crate is JSON");
+        assert_eq!(document["@graph"][0]["@id"], "./");
+        assert_eq!(written, metadata::crates::write(&record));
+    }
 }
 
 /// Walks the directories and reads every entry in every way.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::Known;
 use super::entities::{Graph, reference};
+use super::{Known, root};
 use crate::metadata::sidecar::terms;
 
 /// Writes those that sidecars name.
@@ -22,7 +22,7 @@ pub(super) fn write(known: &Known, graph: &mut Graph) {
             }
         }
     }
-    if let Some(url) = known.text(&["license"]) {
+    if let Some(url) = root::license(known) {
         let (name, full) = terms::license_names(&url).unwrap_or((&url, "Licence of the data"));
         graph.add(&url, "CreativeWork", json!({"name": name, "description": full, "url": url}));
     }

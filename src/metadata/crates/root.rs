@@ -119,7 +119,7 @@ fn published(known: &Known) -> String {
 }
 
 /// The licence: that of a sidecar, or of the rights in the file if they are the address of one. Never one that nobody gave.
-fn license(known: &Known) -> Option<String> {
+pub(super) fn license(known: &Known) -> Option<String> {
     known.text(&["license"]).filter(|l| terms::url(l).is_some()).or_else(|| {
         let held = known.record.ome.child("Rights")?.text_of("RightsHeld")?.trim();
         terms::license_names(held).and(terms::url(held)).map(str::to_owned)

@@ -61,7 +61,11 @@ fn parts(known: &Known, graph: &mut Graph) {
         // A plate is parted by rows.
         let row = mounted.path.contains('/');
         let name = if row || name.trim().is_empty() { top } else { name };
-        let words = if row { "Wells of a row" } else { "Multiscale image" };
+        let words = match (row, top) {
+            (true, "images" | "plates") => "Images",
+            (true, _) => "Wells of a row",
+            _ => "Multiscale image",
+        };
         let part = graph.add(&format!("{}/", path_id(top)), "Dataset", json!({"name": name, "description": words}));
         graph.root_add("hasPart", part);
     }

@@ -137,7 +137,7 @@ impl Gathered<'_> {
         let asked =
             std::iter::once(&values).chain(images.into_iter().flat_map(|i| i.values())).filter_map(levels).max();
         // A word that is no level was said to be wrong, and is taken for the strictest: it was meant to hide something.
-        let unclear = self.all.problems.iter().any(|p| p.file == path && p.reason.starts_with("deidentify"));
+        let unclear = self.all.problems.iter().any(|p| p.file == path && is_about(&p.reason, "deidentify"));
         if let Some(level) = if unclear { Some(2) } else { asked } {
             self.stricter(level, &origin);
         }
@@ -180,8 +180,10 @@ impl Gathered<'_> {
         let mut named: Vec<(PathBuf, String)> = Vec::new();
         for list in lists.into_iter().flatten() {
             if let Facts::Leaf(Json::Array(items), Origin::Sidecar(sidecar)) = list {
+                // The origin of a path that is not UTF-8 only looks like it.
+                let Some(path) = self.all.files.iter().find(|f| f.to_string_lossy() == **sidecar) else { continue };
                 let names = items.iter().filter_map(Json::as_str);
-                named.extend(names.map(|name| (PathBuf::from(&**sidecar), name.to_owned())));
+                named.extend(names.map(|name| (path.clone(), name.to_owned())));
             }
         }
         for (n, (sidecar, name)) in named.into_iter().enumerate() {
@@ -210,6 +212,11 @@ impl Gathered<'_> {
             }
         }
     }
+}
+
+/// Whether what was said is about a key, or one that begins like it.
+fn is_about(reason: &str, key: &str) -> bool {
+    reason.split(':').next().is_some_and(|place| place.split('.').any(|part| part.starts_with(key)))
 }
 
 fn origin(path: &Path) -> Origin {

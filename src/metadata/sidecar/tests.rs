@@ -255,5 +255,6 @@ fn the_strictest_level_counts() {
         Some("standard")
     );
     assert_eq!(level(&[("dataset.meta.yaml", "deidentify: {level: full}\n")]).as_deref(), Some("strict"));
+    assert_eq!(level(&[("dataset.meta.yaml", "images: {0: {deidentify: {level: 5}}}\n")]).as_deref(), Some("strict"));
     assert_eq!(level(&[("dataset.meta.yaml", "deidentify: {level: standard\nx: [\n")]).as_deref(), Some("strict"));
 }
