@@ -21,6 +21,10 @@ pub const MAX_TABLE: u64 = 16 << 20;
 /// Files with quality control that are read for one dataset.
 const MAX_QUALITY: usize = 64;
 
+/// Problems that are told of one dataset, and characters of each.
+const MAX_PROBLEMS: usize = 1000;
+const MAX_REASON: usize = 500;
+
 /// Extensions of sidecars, weakest first where several stand side by side.
 const EXTENSIONS: [&str; 3] = ["json", "yml", "yaml"];
 
@@ -72,7 +76,13 @@ struct Gathered<'a> {
 
 impl Gathered<'_> {
     fn problem(&mut self, file: &Path, fault: Fault) {
-        self.all.problems.push(Problem { file: file.to_owned(), line: fault.line, reason: fault.reason });
+        if self.all.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
+        // What it quotes may hold anything.
+        let plain = fault.reason.chars().map(|c| if c.is_control() { ' ' } else { c });
+        let reason = plain.take(MAX_REASON).collect();
+        self.all.problems.push(Problem { file: file.to_owned(), line: fault.line, reason });
     }
 
     fn has(&mut self, directory: &Path, name: &OsString) -> bool {

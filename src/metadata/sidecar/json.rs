@@ -3,7 +3,7 @@
 //! `serde_json` judges the text and names what is wrong with it; a second walk over what it took to be valid finds the lines,
 //! which it does not keep.
 
-use super::node::{Data, Fault, MAX_DEPTH, MAX_KEYS, MAX_VALUES, Node, Shown};
+use super::node::{Data, Fault, MAX_DEPTH, MAX_KEY, MAX_KEYS, MAX_VALUES, Node, Shown};
 
 /// A document, and what in it does not count.
 pub(super) fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
@@ -109,7 +109,9 @@ impl Walk<'_> {
             if entries.len() >= MAX_KEYS {
                 return Err(Fault::at(line, format!("more than {MAX_KEYS} keys in one object")));
             }
-            if entries.iter().any(|(k, _)| *k == key) {
+            if key.len() > MAX_KEY {
+                self.faults.push(Fault::long_key(line, &key));
+            } else if entries.iter().any(|(k, _)| *k == key) {
                 self.faults.push(Fault::at(line, format!("{} a second time: the first counts", Shown(&key))));
             } else {
                 entries.push((key, value));

@@ -33,6 +33,11 @@ impl Fault {
     pub fn at(line: u64, reason: impl Into<String>) -> Self {
         Fault { line: Some(line), reason: reason.into() }
     }
+
+    /// Of a key that is too long.
+    pub fn long_key(line: u64, key: &str) -> Self {
+        Fault::at(line, format!("{}: a key of {} bytes is left out", Shown(key), key.len()))
+    }
 }
 
 /// Lists and maps inside each other.
@@ -43,6 +48,9 @@ pub(super) const MAX_VALUES: usize = 100_000;
 
 /// Keys in one mapping.
 pub(super) const MAX_KEYS: usize = 10_000;
+
+/// Bytes of a key: they come back in paths and messages.
+pub(super) const MAX_KEY: usize = 200;
 
 /// Bytes of text in one document, those that aliases repeat included.
 pub(super) const MAX_TEXT: usize = 4 << 20;

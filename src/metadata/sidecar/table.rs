@@ -5,7 +5,7 @@
 //! empty cell says nothing.
 
 use super::keys::{Kind, Place, place};
-use super::node::{Data, Fault, MAX_DEPTH, Node, Shown, decoded};
+use super::node::{Data, Fault, MAX_DEPTH, MAX_KEY, Node, Shown, decoded};
 
 /// Columns that are looked at.
 const MAX_COLUMNS: usize = 1000;
@@ -102,7 +102,7 @@ impl Columns {
                 header.replace('[', ".").replace(']', "").split('.').map(|p| p.trim().to_owned()).collect();
             let reason = if n >= MAX_COLUMNS {
                 format!("more than {MAX_COLUMNS} columns: the others are left out")
-            } else if parts.len() > MAX_DEPTH || parts.iter().any(String::is_empty) {
+            } else if parts.len() > MAX_DEPTH || parts.iter().any(|p| p.is_empty() || p.len() > MAX_KEY) {
                 format!("column {} is no key", Shown(header))
             } else if columns.keys.iter().any(|(_, p, _)| *p == parts) {
                 format!("column {} a second time: the first counts", Shown(header))

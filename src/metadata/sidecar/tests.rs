@@ -258,3 +258,41 @@ fn the_strictest_level_counts() {
     assert_eq!(level(&[("dataset.meta.yaml", "images: {0: {deidentify: {level: 5}}}\n")]).as_deref(), Some("strict"));
     assert_eq!(level(&[("dataset.meta.yaml", "deidentify: {level: standard\nx: [\n")]).as_deref(), Some("strict"));
 }
+
+/// A sidecar with most of what YAML, JSON and tables have, to be damaged.
+const SEEDS: [&str; 3] = [
+    "name: &n x\nauthors: [{name: *n, orcid: 0000-0002-1825-0097}]\nimages: {0: {name: y}}\nnbo: {<<: {a: 1}}\nk: |\n  t\n  u\n? q\n: r\n",
+    "{\"name\": \"x\\u00e9\", \"authors\": [{\"name\": null}], \"images\": {\"0\": {\"override\": true}}, \"a\": [1, [2.5e3, {}]]}",
+    "file;series;name;authors.0.name;a.b\na.tif;;\"x;\n\"\"y\";z;1\na.tif;1;b;;\n",
+];
+
+/// What damage puts in.
+const PIECES: [&str; 24] = [
+    "\n", "\t", " ", "  ", ":", ": ", "- ", "[", "]", "{", "}", "\"", "'", "\\", "&a ", "*a", "<<: *a", "!!str ", "? ",
+    "|\n", "---\n", "#", "\u{0}", "é",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn damaged_ones_are_told_of_and_do_no_harm(
+        edits in proptest::collection::vec((0usize..200, 0usize..6, 0usize..PIECES.len(), 1usize..40), 1..8)
+    ) {
+        for (seed, name) in SEEDS.iter().zip(["a.tif.meta.yaml", "a.tif.meta.json", "dataset.meta.csv"]) {
+            let mut text: Vec<char> = seed.chars().collect();
+            for (at, gone, piece, times) in &edits {
+                let at = at % (text.len() + 1);
+                let end = (at + gone).min(text.len());
+                text.splice(at..end, PIECES[*piece].repeat(*times).chars());
+            }
+            let text: String = text.into_iter().collect();
+            let found = Files::of(&[(name, &text)]).about("a.tif");
+            let again = Files::of(&[(name, &text)]).about("a.tif");
+            proptest::prop_assert_eq!(&found, &again);
+            // Read, or told of.
+            proptest::prop_assert!(!found.files.is_empty() || !found.problems.is_empty());
+            proptest::prop_assert!(found.problems.iter().all(|p| !p.reason.chars().any(char::is_control)), "{:?}", found.problems);
+        }
+    }
+}

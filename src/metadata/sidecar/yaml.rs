@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
-use super::node::{Data, Fault, MAX_DEPTH, MAX_KEYS, MAX_TEXT, MAX_VALUES, Node, Shown};
+use super::node::{Data, Fault, MAX_DEPTH, MAX_KEY, MAX_KEYS, MAX_TEXT, MAX_VALUES, Node, Shown};
 
 /// A document, and what in it does not count; an empty one is an empty mapping.
 pub(super) fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
@@ -153,7 +153,9 @@ impl Builder {
                 if entries.len() >= MAX_KEYS {
                     return Err(Fault::at(key_line, format!("more than {MAX_KEYS} keys in one mapping")));
                 }
-                if entries.iter().any(|(k, _)| *k == key) {
+                if key.len() > MAX_KEY {
+                    self.faults.push(Fault::long_key(key_line, &key));
+                } else if entries.iter().any(|(k, _)| *k == key) {
                     self.faults.push(Fault::at(key_line, format!("{} a second time: the first counts", Shown(&key))));
                 } else {
                     entries.push((key, node));
