@@ -67,6 +67,14 @@ fn dataset(root: Option<&Value>, report: &mut Report) {
     if root.get("license").is_some_and(|l| !l.is_string()) {
         report.warn("crate.dataset", "", "license is no plain string: ome-ngff-validator fails on it");
     }
+    licence(root, report);
+}
+
+/// What a crate says where nobody gave a licence is no licence: it names none that readers could look up.
+fn licence(root: &Value, report: &mut Report) {
+    if let Some(text) = root["license"].as_str().filter(|l| !l.starts_with("http")) {
+        report.warn("crate.dataset", "", format!("license is no address of a licence: '{}'", short(text)));
+    }
 }
 
 /// References into the crate must find something.

@@ -301,6 +301,11 @@ fn faults_of_an_image() {
             &["crate.reference"],
         ),
         (
+            "crate licence",
+            |w| w.edit("ro-crate-metadata.json", |d| d["@graph"][0]["license"] = json!("none")),
+            &["crate.dataset"],
+        ),
+        (
             "crate root",
             |w| w.edit("ro-crate-metadata.json", |d| d["@graph"][0]["@type"] = json!("Thing")),
             &["crate.dataset"],
