@@ -48,7 +48,7 @@ impl Fs {
             match name.as_str() {
                 "source" if self.0.veil().is_none() => done(Ok(node.file.as_os_str().as_bytes().to_vec())),
                 "version" => done(Ok(env!("CARGO_PKG_VERSION").as_bytes().to_vec())),
-                "format" | "dataset" | "error" | "damaged" | "deidentified" => {
+                "format" | "dataset" | "error" | "damaged" | "deidentified" | "sidecars" => {
                     self.0.with_image(node, reader, move |parsed| done(image_attribute(&core, &name, parsed)));
                 }
                 _ => done(Err(none())),
@@ -77,7 +77,7 @@ impl Fs {
         if let At::Inside(node, Virtual::ROOT) = &at {
             let mut names = if self.0.veil().is_none() { vec!["source", "version"] } else { vec!["version"] };
             let known = self.0.images.known(node.key);
-            for name in ["format", "dataset", "error", "damaged", "deidentified"] {
+            for name in ["format", "dataset", "error", "damaged", "deidentified", "sidecars"] {
                 if known.clone().is_some_and(|k| image_attribute(&self.0, name, k).is_ok()) {
                     names.push(name);
                 }
@@ -118,6 +118,10 @@ fn image_attribute(core: &Core, name: &str, parsed: Result<Arc<Parsed>>) -> Resu
         (_, Err(_)) => Err(none()),
         ("damaged", Ok(parsed)) => damage(core, parsed.image.key),
         ("format", Ok(parsed)) => Ok(parsed.image.format.as_bytes().to_vec()),
+        ("sidecars", Ok(parsed)) if parsed.deidentify == Deidentify::Off && !parsed.written.sidecars.files.is_empty() => {
+            let files = parsed.written.sidecars.files.iter().map(|f| f.as_os_str().as_bytes());
+            Ok(files.collect::<Vec<&[u8]>>().join(&b'\n'))
+        }
         ("deidentified", Ok(parsed)) if parsed.deidentify == Deidentify::Off => Err(none()),
         ("deidentified", Ok(parsed)) => Ok(parsed.deidentify.name().as_bytes().to_vec()),
         ("dataset", Ok(parsed)) => {

@@ -78,6 +78,7 @@ def test_folders_files_and_tables_say_what_an_image_is(tree, mount):
     assert [description(m.join(p)) for p in ("z.ome.zarr", "a/b/x.ome.zarr", "a/b/y.ome.zarr")] == ["of all", "of x", "of y"]
     named = report(m.join("a/b/x.ome.zarr"))["generated_from"]["sidecars"]
     assert named == ["dataset.meta.yaml", "a/dataset.meta.json", "a/b/x.tif.meta.yml"] or set(named) >= {"dataset.meta.yaml", "a/b/x.tif.meta.yml"}
+    assert os.getxattr(m.join("a/b/x.ome.zarr"), "user.fuzarr.sidecars").split(b"\n")[-1] == b"a/b/x.tif.meta.yml"
     for root in ("z.ome.zarr", "a/b/x.ome.zarr"):
         assert (zarr.open_array(m.join(root, "0"), mode="r")[:] > 0).all()
 
