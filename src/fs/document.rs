@@ -9,6 +9,7 @@ use crate::config::Deidentify;
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Class, Reader};
 use crate::io::Watch;
+use crate::metadata::scrub;
 use crate::model::Role;
 use crate::sync::{Arc, lock};
 use crate::tree::{Group, Shown, Virtual};
@@ -178,7 +179,10 @@ fn names_are_shown(view: View, parsed: &Parsed) -> bool {
 fn series_name(view: View, image: &str, parsed: &Parsed, series: u32) -> String {
     let Some(found) = parsed.image.source.series().get(series as usize) else { return image.to_owned() };
     match &found.role {
-        _ if !found.name.is_empty() && names_are_shown(view, parsed) => found.name.clone(),
+        _ if !found.name.is_empty() && names_are_shown(view, parsed) => match view.deidentify {
+            Deidentify::Off => found.name.clone(),
+            _ => scrub(&found.name).into_owned(),
+        },
         Role::Associated(name) => format!("{image} {name}"),
         Role::Image | Role::Regions(_) => format!("{image} {series}"),
     }

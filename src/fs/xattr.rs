@@ -118,7 +118,9 @@ fn image_attribute(core: &Core, name: &str, parsed: Result<Arc<Parsed>>) -> Resu
         (_, Err(_)) => Err(none()),
         ("damaged", Ok(parsed)) => damage(core, parsed.image.key),
         ("format", Ok(parsed)) => Ok(parsed.image.format.as_bytes().to_vec()),
-        ("sidecars", Ok(parsed)) if parsed.deidentify == Deidentify::Off && !parsed.written.sidecars.files.is_empty() => {
+        ("sidecars", Ok(parsed))
+            if parsed.deidentify == Deidentify::Off && !parsed.written.sidecars.files.is_empty() =>
+        {
             let files = parsed.written.sidecars.files.iter().map(|f| f.as_os_str().as_bytes());
             Ok(files.collect::<Vec<&[u8]>>().join(&b'\n'))
         }

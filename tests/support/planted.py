@@ -17,6 +17,7 @@ class Plant:
         word = kind.replace("-", "")
         self.person = f"{MARK}{word}Person"
         self.mail = f"{MARK}.{word}@mail.example"
+        self.contact = f"{MARK}.{word}.author@mail.example"  # of an author: public, but for the strict level
         self.serial = f"{MARK}-{word}-SN4711"
         self.path = f"/home/{MARK}{word}user/private"
         self.place = f"{MARK}{word} Institute"
@@ -147,7 +148,7 @@ def sidecars(folder, name, plant):
     """Sidecars of a file and of its folder, in every form."""
     with open(os.path.join(folder, f"{name}.meta.yaml"), "w", encoding="utf-8") as f:
         f.write(f"description: {plant.note}\nstudy:\n  title: {plant.note}\nnotes_{MARK}: {plant.text()}\n"
-                f"acquisition:\n  instrument: {plant.serial}\nauthors:\n  - name: Public Author\n    email: {plant.mail}\n")
+                f"acquisition:\n  instrument: {plant.serial}\nauthors:\n  - name: Public Author\n    email: {plant.contact}\n")
     with open(os.path.join(folder, "dataset.meta.json"), "w", encoding="utf-8") as f:
         json.dump({"description": plant.note, "internal": plant.pairs()}, f)
     with open(os.path.join(folder, "dataset.meta.csv"), "w", encoding="utf-8") as f:
