@@ -40,6 +40,18 @@ impl Element {
     /// # Errors
     /// As [`Element::parse`].
     pub fn parse_without(document: &[u8], skip: impl Fn(&[Element], &str) -> bool) -> Result<Self> {
+        Self::parse_some(document, skip, |_, _| true)
+    }
+
+    /// As [`Element::parse_without`], with only those attributes that `keep` says, given the names of element and attribute.
+    ///
+    /// # Errors
+    /// As [`Element::parse`].
+    pub fn parse_some(
+        document: &[u8],
+        skip: impl Fn(&[Element], &str) -> bool,
+        keep: impl Fn(&str, &str) -> bool,
+    ) -> Result<Self> {
         let (text, _) = text::decode(document)?;
         let mut reader = quick_xml::Reader::from_str(&text);
         // The element that holds the root lies at the bottom.
@@ -60,10 +72,10 @@ impl Element {
                     if open.len() > MAX_DEPTH {
                         return Err(place(Error::over_limit(format!("more than {MAX_DEPTH} levels of elements"))));
                     }
-                    open.push(Self::read(&e, &mut items).map_err(place)?);
+                    open.push(Self::read(&e, &mut items, &keep).map_err(place)?);
                 }
                 Event::Empty(e) => {
-                    let element = Self::read(&e, &mut items).map_err(place)?;
+                    let element = Self::read(&e, &mut items, &keep).map_err(place)?;
                     push_child(&mut open, element);
                 }
                 Event::End(_) => {
@@ -95,11 +107,14 @@ impl Element {
         open.pop().and_then(|d| d.children.into_iter().next()).ok_or_else(|| Error::malformed("XML without an element"))
     }
 
-    fn read(start: &BytesStart<'_>, items: &mut usize) -> Result<Self> {
+    fn read(start: &BytesStart<'_>, items: &mut usize, keep: &impl Fn(&str, &str) -> bool) -> Result<Self> {
         let mut element = Element { name: local(start.local_name().as_ref()), ..Element::default() };
         // Without checks: looking for duplicates is quadratic in their number.
         for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|e| Error::malformed(format!("attribute: {e}")))?;
+            if !keep(&element.name, attribute.key.local_name().as_ref()) {
+                continue;
+            }
             let value = attribute
                 .normalized_value(XmlVersion::Implicit1_0)
                 .map_err(|e| Error::malformed(format!("attribute: {e:.100}")))?;
@@ -209,6 +224,10 @@ mod tests {
         assert!(Element::parse(many.as_bytes()).is_err());
         assert!(Element::parse_without(many.as_bytes(), later).is_ok());
         assert!(Element::parse_without(b"<a><b/><x>", later).is_err());
+        let some =
+            Element::parse_some(b"<a k='1' l='2'><b l='3'/></a>", |_, _| false, |e, a| (e, a) != ("a", "l")).unwrap();
+        assert_eq!((some.attribute("k"), some.attribute("l")), (Some("1"), None));
+        assert_eq!(some.child("b").and_then(|b| b.attribute("l")), Some("3"));
     }
 
     #[test]

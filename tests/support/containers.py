@@ -81,6 +81,7 @@ def nd2(path, data, loops, channels, compressed=False, padding=0, missing=(), bl
             continue
         body = b"".join(r.tobytes() + bytes(padding) for r in frame)
         chunk(b"ImageDataSeq|%d!" % i, struct.pack("<d", 250.0 * i) + (zlib.compress(body) if compressed else body))
+    chunk(b"CustomData|AcqTimesCache!", struct.pack(f"<{count}d", *(250.0 * i for i in range(count))))
     if loops:
         chunk(b"ImageMetadataLV!", value("SLxExperiment", _loops(loops)))
     each = components // len(channels)

@@ -72,8 +72,8 @@ impl Cursor<'_> {
         }
         let bytes = self.file.read_vec(self.at, size)?;
         self.at += size;
-        let units: Vec<u16> = bytes.as_chunks().0.iter().map(|u| u16::from_le_bytes(*u)).collect();
-        Ok(String::from_utf16_lossy(&units))
+        let units = bytes.as_chunks().0.iter().map(|u| u16::from_le_bytes(*u));
+        Ok(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
     }
 
     /// A part that is a text.
@@ -103,7 +103,7 @@ impl Contents {
     /// # Errors
     /// `Malformed`, `Truncated`, `OverLimit`.
     pub fn read(file: &dyn ReadAt, member: u32, limits: &Limits, watch: &Watch) -> Result<Self> {
-        let most = limits.index_bytes / 4;
+        let most = limits.index_bytes / 2;
         let mut cursor = Cursor { file, at: 0 };
         let first = cursor.text_part(most).map_err(|e| e.at("XML"))?;
         watch.tick();
@@ -114,10 +114,17 @@ impl Contents {
             return Ok(contents);
         }
         let size_bytes = if version(&contents.xml) < 2 { 4 } else { 8 };
+        let mut cut = None;
         while cursor.at < file.len() {
             let at = cursor.at;
             match named(&mut cursor, member, size_bytes) {
                 Ok((name, block)) => {
+                    if cursor.at > file.len() {
+                        cut = Some(format!(
+                            "memory block {name:.60} of {} bytes reaches past the end of the file",
+                            block.size
+                        ));
+                    }
                     contents.blocks.insert(name, block);
                 }
                 // What was found so far may be all there is, or what the images need.
@@ -133,6 +140,7 @@ impl Contents {
             watch.tick();
             watch.check()?;
         }
+        contents.warnings.extend(cut);
         Ok(contents)
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use self::blocks::{Block, Contents};
 use self::image::Image;
 use self::project::Project;
-use super::strided::{self, Members, Planes, Spot, Strided};
+use super::strided::{Details, Members, Planes, Spot, Strided};
 use super::{Format, ImageSource, Limits, Place};
 use crate::error::{Error, Result};
 use crate::io::{ReadAt, Watch};
@@ -55,7 +55,9 @@ impl Format for Lif {
             let mut find = |element: &crate::format::xml::Element| contents.find(element);
             project.add(&root, &mut find, limits, watch)?;
             let name = if contents.object.is_some() { "source.lof.xml" } else { "source.lif.xml" };
-            (name, Arc::from(contents.xml.into_bytes()))
+            // Beside very many images, the document would hold more memory than they do.
+            let kept = Some(contents.xml).filter(|xml| xml.len() as u64 <= limits.index_bytes / 4);
+            kept.map(|xml| (name, Arc::from(xml.into_bytes())))
         } else {
             if file.len() > limits.index_bytes / 4 {
                 return Err(Error::over_limit(format!("XML of {} bytes", file.len())));
@@ -63,7 +65,7 @@ impl Format for Lif {
             let xml = file.read_vec(0, file.len())?;
             let root = project::parse(&xml)?;
             project.follow(&root, &mut members, limits, watch)?;
-            ("source.xlef.xml", Arc::from(xml))
+            Some(("source.xlef.xml", Arc::from(xml)))
         };
         let source = assemble(project, members, document, limits)?;
         Ok(Arc::new(source))
@@ -101,7 +103,7 @@ impl Contents {
 fn assemble(
     project: Project,
     members: Members,
-    document: (&'static str, Arc<[u8]>),
+    document: Option<(&'static str, Arc<[u8]>)>,
     limits: &Limits,
 ) -> Result<Strided> {
     let mut series: Vec<Series> = Vec::new();
@@ -130,8 +132,8 @@ fn assemble(
         series,
         planes: Box::new(BlockPlanes { images: project.images, places }),
         members,
-        document: Some(document),
-        details: strided::stages(&stages),
+        document,
+        details: Details { stages, ..Details::default() },
         warnings: project.warnings,
         limits: *limits,
     }

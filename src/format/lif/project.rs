@@ -43,12 +43,29 @@ const KEPT: [&str; 12] = [
 /// # Errors
 /// As [`Element::parse`].
 pub(super) fn parse(xml: &[u8]) -> Result<Element> {
-    Element::parse_without(xml, |around, name| {
+    let skip = |around: &[Element], name: &str| {
         let Some(last) = around.last() else { return false };
         let attached = around.iter().any(|e| e.name == "Attachment");
         // Of the times of frames, the first is that of the image.
         attached && !KEPT.contains(&name) || last.name == "TimeStampList" && !last.children.is_empty()
-    })
+    };
+    // Of what there are hundreds of thousands, no more than is asked for.
+    let keep = |element: &str, attribute: &str| match element {
+        "Detector" => matches!(attribute, "IsActive" | "Channel"),
+        "MultiBand" => matches!(attribute, "Channel" | "DyeName"),
+        "ATLConfocalSettingDefinition" | "ATLCameraSettingDefinition" => {
+            matches!(attribute, "ObjectiveName" | "Magnification" | "NumericalAperture" | "ZPosition")
+                || attribute.starts_with("StagePos")
+        }
+        "ChannelDescription" => {
+            matches!(attribute, "DataType" | "ChannelTag" | "Resolution" | "LUTName" | "BytesInc")
+        }
+        "DimensionDescription" => {
+            matches!(attribute, "DimID" | "NumberOfElements" | "Length" | "Unit" | "BytesInc")
+        }
+        _ => true,
+    };
+    Element::parse_some(xml, skip, keep)
 }
 
 /// Where the samples of the images of a file are.

@@ -192,3 +192,25 @@ fn an_experiment_of_many_files_is_one_dataset() {
     assert!(source.warnings().iter().any(|w| w.contains("none.xlif")), "{:?}", source.warnings());
     assert_eq!(source.canonical(), Some(Path::new("d/e.xlef")));
 }
+
+#[test]
+fn damage_anywhere_does_no_harm() {
+    let one = |name: &'static str, memory: &'static str| {
+        let dimensions = &[(1, 2, 3), (2, 2, 6), (3, 2, 12), (10, 2, 24)];
+        image(&Described { name, memory, channels: &[(8, 3, 0), (8, 2, 1), (8, 1, 2)], dimensions })
+    };
+    let whole = file(2, &[one("a", "A"), one("b", "B")], &[("A", &counted(48)), ("B", &counted(48))]);
+    for at in 0..whole.len() {
+        for flip in [0x01, 0x10, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            let Ok(source) = open(&bytes) else { continue };
+            for series in 0..source.series().len().min(4) as u32 {
+                let last = source.series()[series as usize].shape();
+                let _ = plane(source.as_ref(), series, (0, 0, 0));
+                let _ = plane(source.as_ref(), series, (last.t - 1, 0, last.z - 1));
+                let _ = source.details();
+            }
+        }
+    }
+}

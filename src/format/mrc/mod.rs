@@ -7,7 +7,7 @@ mod header;
 use std::sync::Arc;
 
 use self::header::{Fields, HEADER_BYTES, Header, Kind};
-use super::strided::{Layout, Members, Planes, Spot, Stage, Strided, stages};
+use super::strided::{Details, Layout, Members, Planes, Spot, Stage, Strided};
 use super::{Format, ImageSource, Limits, Place};
 use crate::error::{Error, Result};
 use crate::io::{ReadAt, Watch};
@@ -92,14 +92,14 @@ fn open(file: Arc<dyn ReadAt>, place: &Place<'_>, limits: &Limits, watch: &Watch
     let mut series = layout.series((header.t, header.c, header.z), limits);
     describe(&mut series, &header, file.as_ref())?;
     let stage = extended(&header, file.as_ref(), 0)?.map(|s| s.stage).filter(|s| *s != [Some(0.0); 3]);
-    let details = stage.and_then(|position| stages(&[Stage { name: String::new(), position }]));
+    let stages = stage.map(|position| vec![Stage { name: String::new(), position }]).unwrap_or_default();
     let source = Strided {
         series: vec![series],
         layouts: vec![vec![layout]],
         planes: Box::new(Sections { header, section, last_row: row.unsigned_abs() }),
         members: Members::new(file, place),
         document: None,
-        details,
+        details: Details { stages, ..Details::default() },
         warnings,
         limits: *limits,
     };
@@ -261,6 +261,20 @@ mod tests {
             let mut bytes = header(sizes, &shorts, &[], false);
             bytes.resize(5000, 0);
             assert!(open(bytes).is_err(), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn damage_anywhere_does_no_harm() {
+        let whole = deltavision(false);
+        for at in 0..whole.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= flip;
+                let Ok((_, source)) = open(bytes) else { continue };
+                let last = source.series()[0].shape();
+                let _ = plane(source.as_ref(), (last.t - 1, last.c - 1, last.z - 1));
+            }
         }
     }
 }

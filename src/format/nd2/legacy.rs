@@ -131,6 +131,7 @@ pub(super) fn open(file: Arc<dyn ReadAt>, place: &Place<'_>, limits: &Limits, wa
     let (width, height) = (u64::from(header.width), u64::from(header.height));
     let mut layout = Layout::chunky(width, height, samples, container, Number::Unsigned);
     layout.packing = Packing::Picture(&CODEC);
+    layout.check()?;
     // Channels have pictures of their own, unless the samples of one picture are the channels.
     let pictures = boxes.pictures.len() as u64;
     let planes = if samples == 1 || samples != picture.components() { picture.planes().max(1) as u64 } else { 1 };

@@ -12,6 +12,8 @@ struct Plane {
     channel: Channel,
     /// Samples of a pixel that belong to it: three of a colour camera.
     components: usize,
+    /// Seconds.
+    exposure: Option<f64>,
 }
 
 /// The metadata of a frame.
@@ -38,8 +40,15 @@ impl Picture {
         let positive = |name: &str| node.number(name).filter(|v| *v > 0.0);
         let model = node.text("ObjectiveName").map(str::to_owned);
         let objective = Objective { magnification: positive("ObjectiveMag"), na: positive("ObjectiveNA"), model };
+        let settings =
+            node.get("PicturePlanes").and_then(|p| p.get("SampleSetting")).map(Node::items).unwrap_or_default();
+        let exposure = |plane: &Node| {
+            let index = plane.count("SampleIndex").and_then(|i| usize::try_from(i).ok()).unwrap_or(0);
+            settings.get(index)?.number("ExposureTime").filter(|ms| *ms > 0.0).map(|ms| ms / 1000.0)
+        };
+        let read = |node: &Node| Plane { exposure: exposure(node), ..plane(node) };
         Picture {
-            planes: planes.map(|list| list.items().into_iter().map(plane).collect()).unwrap_or_default(),
+            planes: planes.map(|list| list.items().into_iter().map(read).collect()).unwrap_or_default(),
             calibration: positive("Calibration"),
             objective: Some(objective).filter(|o| *o != Objective::default()),
             acquired: node.number("TimeAbsolute").and_then(dates::from_julian_days),
@@ -74,6 +83,13 @@ impl Picture {
         series.physical.y = side;
         series.objective.clone_from(&self.objective);
         series.acquired.clone_from(&self.acquired);
+    }
+
+    /// Seconds of exposure of each component.
+    pub fn exposures(&self, components: usize) -> Vec<Option<f64>> {
+        let fits = self.components() == components;
+        let of_plane = |p: &Plane| std::iter::repeat_n(p.exposure, p.components);
+        if fits { self.planes.iter().flat_map(of_plane).collect() } else { vec![None; components] }
     }
 
     /// Where the stage was for each of `count` positions.
@@ -135,7 +151,7 @@ fn plane(node: &Node) -> Plane {
         excitation_nm: wavelength("ExcitationSpectrum").filter(|_| gray),
         fluor: probe.and_then(|p| p.text("Name")).map(str::to_owned),
     };
-    Plane { channel, components }
+    Plane { channel, components, exposure: None }
 }
 
 /// The wavelength of the highest point of a spectrum.

@@ -22,11 +22,11 @@ use self::experiment::{Kind, Loop};
 use self::metadata::Picture;
 use self::planes::{FramePlanes, Order};
 use self::variant::Node;
-use super::strided::{self, Members, Packing, Strided};
+use super::strided::{Details, Members, Packing, Strided, Taken};
 use super::{Format, ImageSource, Limits, Place};
 use crate::error::{Error, Result};
 use crate::io::{ReadAt, Watch};
-use crate::model::{Element, Quantity, Series};
+use crate::model::{Quantity, Series};
 
 /// Nikon ND2.
 pub struct Nd2;
@@ -82,6 +82,7 @@ fn open_chunks(file: Arc<dyn ReadAt>, place: &Place<'_>, limits: &Limits, watch:
     let attributes =
         Node::parse(&attributes).and_then(|tree| Attributes::read(&tree)).map_err(|e| e.at("attributes"))?;
     watch.tick();
+    let times = load(&["CustomData|AcqTimesCache!"]);
     let mut warnings = Vec::new();
     let names = ["ImageMetadataLV!", "ImageMetadata!"];
     let loops = tree(load(&names), "experiment", &mut warnings)?.map(|t| experiment::loops(&t)).transpose()?;
@@ -114,7 +115,9 @@ fn open_chunks(file: Arc<dyn ReadAt>, place: &Place<'_>, limits: &Limits, watch:
     base.levels = layouts.iter().map(|l| l.level((t, channels, z), limits)).collect();
     base.significant_bits = attributes.significant;
     base.description = description;
-    let (series, details) = positions(base, &picture, layout.samples.len(), &loops, &order, limits)?;
+    let (mut series, mut details) = positions(base, &picture, layout.samples.len(), &loops, &order, limits)?;
+    details.taken = taken(times, &order, stored, &mut warnings)?;
+    set_interval(&mut series, &details.taken);
     Strided {
         layouts: vec![layouts; series.len()],
         series,
@@ -128,8 +131,44 @@ fn open_chunks(file: Arc<dyn ReadAt>, place: &Place<'_>, limits: &Limits, watch:
     .checked()
 }
 
+/// Frames whose time is kept.
+const MAX_TIMES: usize = 1 << 14;
 /// Bytes before the samples of a frame: when it was taken, in milliseconds.
 const TIME_BYTES: u64 = 8;
+
+/// When frames were taken: milliseconds, for each frame.
+fn taken(chunk: Result<Option<Vec<u8>>>, order: &Order, stored: u64, warnings: &mut Vec<String>) -> Result<Vec<Taken>> {
+    let times = match chunk {
+        Err(e) if !e.about_content() => return Err(e),
+        Err(e) => {
+            warnings.push(format!("times of frames not read: {}", e.reason()));
+            return Ok(Vec::new());
+        }
+        Ok(times) => times.unwrap_or_default(),
+    };
+    let count = usize::try_from(order.frames().min(stored)).unwrap_or(0).min(MAX_TIMES);
+    let times = times.as_chunks::<8>().0.iter().take(count).map(|b| f64::from_le_bytes(*b));
+    let frame = |(number, milliseconds): (u64, f64)| {
+        let [series, t, z] = [Kind::Position, Kind::Time, Kind::Focus].map(|kind| order.step(kind, number) as u32);
+        let first = order.step(Kind::Other, number) == 0;
+        (first && milliseconds.is_finite()).then_some(Taken { series, t, z, seconds: milliseconds / 1000.0 })
+    };
+    Ok((0..).zip(times).filter_map(frame).collect())
+}
+
+/// Where the experiment does not say how far time points are apart, their times may.
+fn set_interval(series: &mut [Series], taken: &[Taken]) {
+    for (number, one) in (0..).zip(series) {
+        let count = one.shape().t;
+        if one.physical.t.is_some() || count < 2 {
+            continue;
+        }
+        let at = |t: u64| taken.iter().find(|p| (p.series, u64::from(p.t), p.z) == (number, t, 0)).map(|p| p.seconds);
+        if let (Some(first), Some(last)) = (at(0), at(count - 1)) {
+            one.physical.t = Quantity::checked((last - first) / (count - 1) as f64, Quantity::second(1.0).unit);
+        }
+    }
+}
 
 /// Frames that no experiment tells apart follow each other in time.
 fn check_loops(mut loops: Vec<Loop>, stored: u64, warnings: &mut Vec<String>) -> Vec<Loop> {
@@ -158,7 +197,7 @@ fn positions(
     loops: &[Loop],
     order: &Order,
     limits: &Limits,
-) -> Result<(Vec<Series>, Option<Element>)> {
+) -> Result<(Vec<Series>, Details)> {
     let count = order.count(Kind::Position);
     let channels = base.shape().c;
     // Each has its channels and their names.
@@ -175,5 +214,5 @@ fn positions(
     base.physical.t = step(Kind::Time).map(Quantity::second);
     let stages = picture.stages(loops, count);
     let series = stages.iter().map(|s| Series { name: s.name.clone(), ..base.clone() }).collect();
-    Ok((series, strided::stages(&stages)))
+    Ok((series, Details { stages, taken: Vec::new(), exposures: picture.exposures(components) }))
 }

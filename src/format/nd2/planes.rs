@@ -41,6 +41,16 @@ impl Order {
         self.0.iter().map(|l| l.1).product()
     }
 
+    /// The step of a kind of loop at a frame.
+    pub fn step(&self, kind: Kind, frame: u64) -> u64 {
+        // Outermost first.
+        self.0
+            .iter()
+            .rev()
+            .filter(|l| l.0 == kind)
+            .fold(0, |step, (_, count, stride)| step * count + frame / stride % count)
+    }
+
     /// The frame at these steps; of two loops of one kind, the inner one goes faster.
     pub fn frame(&self, steps: &[(Kind, u64)]) -> u64 {
         let mut left = steps.to_vec();
@@ -107,6 +117,10 @@ mod tests {
         let order = Order::new(&[one(Kind::Time, 2), one(Kind::Position, 3), one(Kind::Time, 4)]).unwrap();
         assert_eq!(order.count(Kind::Time), 8);
         assert_eq!(order.frame(&[(Kind::Position, 1), (Kind::Time, 6)]), 12 + 4 + 2);
+        assert_eq!(
+            (order.step(Kind::Position, 18), order.step(Kind::Time, 18), order.step(Kind::Focus, 18)),
+            (1, 6, 0)
+        );
         assert!(Order::new(&[one(Kind::Time, 1 << 20), one(Kind::Focus, 1 << 20)]).is_err());
     }
 }

@@ -137,6 +137,8 @@ fn looped(packed: bool) -> Vec<u8> {
         file.chunk(&format!("ImageDataSeq|{number}!"), 4072 - 15, &frame(number, packed));
     }
     file.chunk("ImageMetadataLV!", 0, &experiment(1, 3, Some(experiment(2, 2, None))));
+    let times: Vec<u8> = (0..4).flat_map(|i| f64::from(500 * i).to_le_bytes()).collect();
+    file.chunk("CustomData|AcqTimesCache!", 0, &times);
     file.chunk("ImageTextInfoLV!", 0, &level("SLxImageTextInfo", &[text("TextInfoItem_5", "two wells")]));
     file.finish()
 }
@@ -150,6 +152,10 @@ fn frames_are_found_through_the_loops_and_rows_lose_their_padding() {
         assert_eq!(first.shape(), second.shape());
         assert_eq!(first.physical.t, Some(Quantity::second(2.0)));
         assert_eq!(first.description.as_deref(), Some("two wells"));
+        let details = source.details().unwrap();
+        let planes: Vec<_> = details.children[1].child("Pixels").unwrap().all("Plane").collect();
+        let about = |i: usize| ["TheT", "TheC", "DeltaT"].map(|name| planes[i].get(name).unwrap());
+        assert_eq!((planes.len(), about(0), about(3)), (4, ["0", "0", "0.5"], ["1", "1", "1.5"]));
         for (series, t, number) in [(0, 0, 0), (1, 0, 1), (0, 1, 2), (1, 1, 3)] {
             assert_eq!(plane(source.as_ref(), series, 0, (t, 0)).unwrap(), Some(expected(number)), "frame {number}");
         }

@@ -8,8 +8,8 @@ use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
 use crate::io::{ReadAt, Watch};
 
-/// Runs this close together are read in one go.
-const GAP: u64 = 16 << 10;
+/// Runs this close together are read in one go; longer ones also if no more lies between them than they have themselves.
+const GAP: u64 = 4 << 10;
 
 /// Part of a plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,11 @@ pub(super) fn stored_bytes(layout: &Layout, area: &Area) -> u64 {
             high.abs_diff(low)
         })
         .sum();
-    of_row.saturating_mul(area.height())
+    let stored = of_row.saturating_mul(area.height());
+    // What lies between the runs is read with them.
+    let between = GAP.saturating_mul(area.height()).saturating_mul(layout.runs().len() as u64).saturating_add(stored);
+    let apart = layout.row.unsigned_abs() > of_row || layout.runs().len() > 1 || area.width() < layout.width;
+    if apart { stored.saturating_add(between) } else { stored }
 }
 
 /// Reads the runs of an area out of the file, neighbours in one go.
@@ -90,7 +94,7 @@ pub(super) fn fetch(
     for i in order {
         let (start, end) = spans[i];
         match reads.last_mut() {
-            Some(last) if start <= last.end.saturating_add(GAP) => {
+            Some(last) if start <= last.end.saturating_add(GAP.max(end - start)) => {
                 total += end.saturating_sub(last.end);
                 last.end = last.end.max(end);
             }

@@ -10,7 +10,7 @@ mod members;
 mod packed;
 mod source;
 
-pub(crate) use details::{Stage, stages};
+pub(crate) use details::{Details, Stage, Taken};
 pub(crate) use layout::{Layout, Packing};
 pub(crate) use members::Members;
 pub(crate) use source::Strided;

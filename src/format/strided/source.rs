@@ -1,7 +1,7 @@
 //! The open image.
 
 use super::gather::{self, Area};
-use super::{Layout, Members, Packing, Planes, Spot, packed};
+use super::{Details, Layout, Members, Packing, Planes, Spot, packed};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ImageSource, Limits, Member, Stored, UnitCost};
 use crate::io::Watch;
@@ -21,7 +21,7 @@ pub(crate) struct Strided {
     /// See [`ImageSource::document`].
     pub document: Option<(&'static str, Arc<[u8]>)>,
     /// See [`ImageSource::details`].
-    pub details: Option<Element>,
+    pub details: Details,
     /// What was tolerated.
     pub warnings: Vec<String>,
     /// See [`Limits`].
@@ -162,7 +162,7 @@ impl ImageSource for Strided {
     }
 
     fn details(&self) -> Option<Element> {
-        self.details.clone()
+        self.details.element(self.series.len())
     }
 
     fn warnings(&self) -> &[String] {
@@ -180,7 +180,7 @@ impl ImageSource for Strided {
         let all: usize = self.series.iter().map(series).sum();
         let layouts: usize = self.layouts.iter().flatten().map(layout).sum();
         let document = self.document.as_ref().map_or(0, |(_, d)| d.len());
-        let details = self.details.as_ref().map_or(0, Element::heap_bytes);
+        let details = self.details.heap_bytes();
         let warnings: usize = self.warnings.iter().map(|w| w.len() + size_of::<String>()).sum();
         (all + layouts + document + warnings) as u64 + details + self.planes.heap_bytes() + self.members.heap_bytes()
     }
