@@ -130,7 +130,7 @@ impl Blocks {
         if whole && plain && bytes > BAND_BYTES && row <= unit_bytes {
             return (Cut::Bands, TileSize { y: (BAND_BYTES / row).clamp(1, tile.y), x: tile.x });
         }
-        if bytes > unit_bytes && !(whole && !plain) { composed } else { (Cut::Tiles, tile) }
+        if bytes > unit_bytes && (plain || !whole) { composed } else { (Cut::Tiles, tile) }
     }
 
     /// The tile size, if every subblock has its own place in a grid.

@@ -53,7 +53,7 @@ impl Jpeg {
 
     pub fn fetch(&self, file: &dyn ReadAt) -> Result<Stored> {
         let bytes = file.read_vec(0, self.stored)?;
-        let parts = vec![0..bytes.len()];
+        let parts = std::iter::once(0..bytes.len()).collect();
         Ok(Stored::Encoded { bytes, parts, note: None })
     }
 

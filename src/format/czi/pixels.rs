@@ -138,7 +138,7 @@ impl Pixels {
                 out.resize(bytes, 0);
                 zstd1(data, pixel, &mut out)?;
             }
-            // The oracles agree that JPEG streams hold the components in the order of memory.
+            // As czifile has it: JPEG streams hold the components in the order of memory, blue in the place of red.
             Compression::Jpeg => return picture(&jpeg::CODEC, data, pixel, (columns, rows)).map(|d| pixels(d, false)),
             Compression::JpegXr => {
                 return picture(&jpegxr::CODEC, data, pixel, (columns, rows)).map(|d| pixels(d, true));

@@ -102,7 +102,7 @@ impl CziSource {
                 Ok(Stored::Decoded(bytes))
             }
             _ => {
-                let parts = vec![0..bytes.len()];
+                let parts = std::iter::once(0..bytes.len()).collect();
                 Ok(Stored::Encoded { bytes, parts, note: Some(Box::new(pieces)) })
             }
         }
