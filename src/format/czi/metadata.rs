@@ -169,11 +169,19 @@ fn physical(metadata: &Element, dimensions: &Element) -> Physical {
     let items = metadata.path(&["Scaling", "Items"]);
     let distance = |axis: &str| {
         let item = items?.all("Distance").find(|d| d.attribute("Id") == Some(axis))?;
-        item.text_of("Value").and_then(positive).map(|m| Quantity::micrometer(m * 1e6))
+        item.text_of("Value").and_then(positive).and_then(micrometers).map(Quantity::micrometer)
     };
     let interval = dimensions.path(&["T", "Positions", "Interval"]);
     let t = interval.and_then(|i| i.text_of("Increment")).and_then(positive).map(Quantity::second);
     Physical { x: distance("X"), y: distance("Y"), z: distance("Z"), t }
+}
+
+/// Metres in micrometres, digit for digit: 1E-07 is 0.1, which a product is not.
+fn micrometers(metres: f64) -> Option<f64> {
+    let text = format!("{metres:e}");
+    let (digits, exponent) = text.split_once('e')?;
+    let exponent: i32 = exponent.parse().ok()?;
+    positive(&format!("{digits}e{}", exponent + 6))
 }
 
 /// Writers that do not know give the first day of the calendar.
@@ -246,7 +254,7 @@ mod tests {
         assert_eq!(second.window, Some((0.0, 0.25)));
         assert_eq!(facts.channel(1, 0, 1), second, "all channels are listed, one is left");
         assert_eq!(facts.scenes, BTreeMap::from([(1, "D7".to_owned())]));
-        assert_eq!(facts.physical.x.as_ref().map(|q| (q.value * 1e6).round()), Some(1e5));
+        assert_eq!(facts.physical.x, Some(Quantity::micrometer(0.1)));
         assert_eq!((&facts.physical.y, &facts.physical.z), (&None, &None));
         assert_eq!(facts.physical.t, Some(Quantity::second(2.5)));
         assert_eq!(facts.acquired.as_deref(), Some("2023-01-06T10:42:50.6684413Z"));
