@@ -33,7 +33,7 @@ fn property(description: &Element, key: &str) -> Option<String> {
     found.text_of("Value").map(str::to_owned)
 }
 
-fn hardware<'a>(image: &'a Element) -> impl Iterator<Item = &'a Element> {
+fn hardware(image: &Element) -> impl Iterator<Item = &Element> {
     image.all("Attachment").filter(|a| a.attribute("Name") == Some("HardwareSetting"))
 }
 

@@ -135,7 +135,7 @@ pub(super) fn open(file: Arc<dyn ReadAt>, place: &Place<'_>, limits: &Limits, wa
     // Channels have pictures of their own, unless the samples of one picture are the channels.
     let pictures = boxes.pictures.len() as u64;
     let planes = if samples == 1 || samples != picture.components() { picture.planes().max(1) as u64 } else { 1 };
-    let told = if boxes.frames > 0 { pictures / boxes.frames } else { planes };
+    let told = pictures.checked_div(boxes.frames).unwrap_or(planes);
     let groups = if pictures.is_multiple_of(planes) { planes } else { told.max(1) };
     let stored = pictures.div_ceil(groups);
     let loops = check_loops(loops, stored, &mut warnings);

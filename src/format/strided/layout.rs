@@ -137,7 +137,7 @@ impl Layout {
         let (low, high) = self.spread();
         let count = self.samples.len();
         if count == 1 || high - low < self.pixel.abs() {
-            vec![0..count]
+            std::iter::once(0..count).collect()
         } else {
             (0..count).map(|s| s..s + 1).collect()
         }
