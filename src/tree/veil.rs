@@ -83,7 +83,8 @@ impl Veil {
         let Some(pseudonyms) = &self.pseudonyms else { return Cover::Plain };
         let mut keyed: Vec<([u8; 16], u32)> = (0u32..)
             .zip(items)
-            .filter_map(|(number, (name, shown))| shown.then(|| (pseudonyms.bits(name), number)))
+            .filter(|(_, (_, shown))| *shown)
+            .map(|(number, (name, _))| (pseudonyms.bits(name), number))
             .collect();
         keyed.sort_unstable();
         Cover::Keyed(keyed)

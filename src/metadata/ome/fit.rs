@@ -155,7 +155,7 @@ fn fit_foreign(element: &mut Element, omitted: &mut Omitted) {
     if element.text.take().is_some() {
         omitted.note("text of XMLAnnotation/Value outside of elements left out".into());
     }
-    element.children.retain_mut(|child| is_writable(child));
+    element.children.retain_mut(is_writable);
 }
 
 fn is_writable(element: &mut Element) -> bool {

@@ -214,5 +214,6 @@ fn bare(text: &str, exact: bool) -> Json {
             .or_else(|| number(text)),
         None => None,
     };
-    found.filter(|value| !exact || value.to_string() == text).unwrap_or_else(|| Json::String(text.to_owned()))
+    let as_written = |value: &Json| value.to_string();
+    found.filter(|value| !exact || as_written(value).as_str() == text).unwrap_or_else(|| Json::String(text.to_owned()))
 }

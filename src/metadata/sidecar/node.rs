@@ -88,15 +88,14 @@ impl fmt::Display for Shown<'_> {
 
 /// Text of a file: UTF-8, or UTF-16 with its mark, as spreadsheets save it.
 pub(super) fn decoded(bytes: &[u8]) -> Result<String, Fault> {
-    if let Some((encoding, mark)) = encoding_rs::Encoding::for_bom(bytes) {
-        if encoding != encoding_rs::UTF_8 {
-            let (text, damaged) = encoding.decode_without_bom_handling(bytes.get(mark..).unwrap_or_default());
-            return if damaged {
-                Err(Fault { line: None, reason: "not valid UTF-16".into() })
-            } else {
-                Ok(text.into_owned())
-            };
-        }
+    let mark = encoding_rs::Encoding::for_bom(bytes);
+    if let Some((encoding, mark)) = mark.filter(|(encoding, _)| *encoding != encoding_rs::UTF_8) {
+        let (text, damaged) = encoding.decode_without_bom_handling(bytes.get(mark..).unwrap_or_default());
+        return if damaged {
+            Err(Fault { line: None, reason: "not valid UTF-16".into() })
+        } else {
+            Ok(text.into_owned())
+        };
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
