@@ -51,7 +51,7 @@ const SIDECAR_NOTES: &str = "\
 Sidecars are dataset.meta.yaml for all images in a folder and below it, and NAME.meta.yaml beside the file NAME. In the template \
 every line is a comment: take the first # away in front of what you fill in, and of the lines that it belongs to.";
 
-/// Show TIFF images as virtual OME-Zarr directories, without converting them.
+/// Show microscope images as virtual OME-Zarr directories, without converting them.
 #[derive(Debug, Parser)]
 #[command(name = "fuzarr", version, styles = Styles::plain(), after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {

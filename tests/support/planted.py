@@ -1,11 +1,12 @@
 """Image files of every dialect with what de-identification must take out planted in all places that can hold it."""
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import tifffile
 
-from . import dialects, fixtures, slides
+from . import containers, dialects, fixtures, slides
 
 MARK = "zqx7"  # stands in everything planted, and nowhere else
 
@@ -155,6 +156,63 @@ def sidecars(folder, name, plant):
         f.write(f"file,description,operator\n{name},{plant.note},{plant.person}\n")
 
 
+CZI = """<ImageDocument><Metadata><Information><User><DisplayName>{person}</DisplayName><FirstName>{person}</FirstName><Email>{mail}</Email>
+ <Institution>{place}</Institution></User><Application><Name>ZEN</Name><Version>3</Version></Application><Document><Name>{note}</Name><Title>{note}</Title>
+ <UserName>{person}</UserName><Description>{note}</Description><Comment>{note}</Comment><CreationDate>2017-08-09T10:11:12</CreationDate></Document><Image>
+ <SizeX>8</SizeX><SizeY>8</SizeY><AcquisitionDateAndTime>2017-08-09T10:11:12</AcquisitionDateAndTime><MicroscopeRef Id="Microscope:0"/><Dimensions><Channels>
+ <Channel Id="Channel:0" Name="one"><Description>{note}</Description><DetectorSettings><Detector Id="Detector:0"/></DetectorSettings></Channel></Channels>
+ <S><Scenes><Scene Index="0" Name="{path}"/></Scenes></S></Dimensions></Image><Instrument><Microscopes><Microscope Id="Microscope:0" Name="{note}">
+ <Manufacturer><Model>One</Model><SerialNumber>{serial}</SerialNumber></Manufacturer></Microscope></Microscopes><Detectors><Detector Id="Detector:0">
+ <Manufacturer><Model>Cam</Model><SerialNumber>{serial}</SerialNumber></Manufacturer></Detector></Detectors></Instrument></Information>
+ <HardwareSetting><Path>{path}</Path><Host>{place}</Host></HardwareSetting></Metadata></ImageDocument>"""
+
+
+def czi(path, plant):
+    pixels = containers.count([8, 8]).tobytes()
+    containers.czi(path, [(1, 0, containers.czi_sides(0, 0, 8, 8, ("S", 0)), pixels)], CZI.format(**vars(plant)).encode())
+
+
+def nd2(path, plant, monkeypatch):
+    """More entries beside those of the picture, in the chunk of its metadata."""
+    value = containers.value
+
+    def planted(name, v):
+        more = {f"s{key.replace(' ', '')}": text for key, text in plant.pairs().items()} if name == "SLxPictureMetadata" else {}
+        return value(name, v | more if more else v)
+
+    with monkeypatch.context() as m:
+        m.setattr(containers, "value", planted)
+        containers.nd2(path, containers.count([2, 4, 8, 1]), [("T", 2)], [("one", 0xFF)])
+
+
+def lif(path, plant, monkeypatch):
+    """A setting of the hardware and a comment, as LAS writes them, and an image that is called by a path."""
+    element = containers.lif_element
+
+    def planted(name, *rest):
+        xml, body = element(plant.path, *rest)
+        attributes = " ".join(f'{key.replace(" ", "")}="{text}"' for key, text in plant.pairs().items())
+        more = (f'<Attachment Name="HardwareSetting" Application="LAS" SystemSerialNumber="{plant.serial}" {attributes}>'
+                f'<ATLConfocalSettingDefinition UserSettingName="{plant.person}" SystemSerialNumber="{plant.serial}"/></Attachment>'
+                f"<User-Comment>{plant.note} {plant.mail}</User-Comment>")
+        return xml.replace("</Image>", more + "</Image>"), body
+
+    with monkeypatch.context() as m:
+        m.setattr(containers, "lif_element", planted)
+        containers.lif(path, [("p", containers.count([2, 6, 8]), "CYX")])
+
+
+def deltavision(path, plant):
+    """Lines of text in the header."""
+    containers.deltavision(path, containers.count([1, 1, 2, 6, 8]), "ZTW", [457])
+    with open(path, "r+b") as f:
+        for line, text in enumerate(plant.values()[:7]):
+            f.seek(224 + 80 * line)
+            f.write(text.encode()[:79].ljust(80, b"\0"))
+        f.seek(220)
+        f.write((7).to_bytes(4, "little"))
+
+
 def write_all(root, monkeypatch):
     """Every kind of file in a folder of its own, whose name is planted too. Gives the plants by kind."""
     plants = {}
@@ -189,6 +247,14 @@ def write_all(root, monkeypatch):
         at, plant = folder(kind)
         write(os.path.join(at, f"{MARK}{name}"), plant)
         sidecars(at, f"{MARK}{name}", plant)
+    at, plant = folder("czi")
+    czi(os.path.join(at, f"{MARK}a.czi"), plant)
+    at, plant = folder("nd2")
+    nd2(os.path.join(at, f"{MARK}a.nd2"), plant, monkeypatch)
+    at, plant = folder("lif")
+    lif(Path(at, f"{MARK}a.lif"), plant, monkeypatch)
+    at, plant = folder("deltavision")
+    deltavision(os.path.join(at, f"{MARK}a.dv"), plant)
     at, plant = folder("ordinary")
     for name in (f"{MARK}notes.txt", f"{MARK}.xml", "readme"):
         with open(os.path.join(at, name), "w", encoding="utf-8") as f:

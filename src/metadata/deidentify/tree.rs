@@ -33,6 +33,10 @@ const TEXT: &[(&str, &str)] = &[
     ("Reagent", "ReagentIdentifier"),
 ];
 
+/// What vendors' tags call a device: whoever wrote the file chose the words, a number of the device among them. Gone at the
+/// strict level.
+const DEVICES: &[&str] = &["Manufacturer", "Model"];
+
 /// Times: cut to the year at the strict level.
 const TIMES: &[&str] = &["StartTime", "EndTime", "Timepoint"];
 
@@ -122,7 +126,8 @@ fn attributes(element: &mut Element, parent: &str, removed: &mut Removed) {
     let name = element.name.clone();
     let listed = |list: &[(&str, &str)], key: &str| list.iter().any(|(e, k)| *k == key && (e.is_empty() || *e == name));
     element.attributes.retain_mut(|(key, value)| {
-        if listed(PEOPLE, key) || removed.is_strict() && listed(TEXT, key) {
+        let device = value.origin == Origin::Vendor && DEVICES.contains(&&**key);
+        if listed(PEOPLE, key) || removed.is_strict() && (device || listed(TEXT, key)) {
             removed.note(format!("{name}/@{key}"));
             // The schema wants a label of the stage to have a name.
             if name == "StageLabel" {
