@@ -9,6 +9,7 @@ pub mod lif;
 pub mod mrc;
 pub mod nd2;
 pub mod omexml;
+mod stretch;
 pub(crate) mod strided;
 pub mod tiff;
 pub(crate) mod xml;

@@ -1,6 +1,6 @@
 //! Planes that are packed: whole, or in bands of rows out of a stream too large to hold.
 
-use std::io::{BufRead, Read};
+use std::io::Read;
 
 use super::gather::{self, Area};
 use super::{Layout, Packing, Spot};
@@ -9,12 +9,13 @@ use crate::codec::raster::{Number, Target};
 use crate::codec::{deflate, stream_error};
 use crate::error::{Error, Result};
 use crate::format::Stored;
+use crate::format::stretch::Stretch;
 use crate::io::{ReadAt, Watch};
 use crate::sync::Arc;
 
 /// Packed bytes may be so much more than the samples: tables and headers, and what deflate adds to noise.
 const SLACK: u64 = 64 << 10;
-/// Packed bytes read at once, and samples thrown away at once.
+/// Samples made at once.
 const STEP: usize = 128 << 10;
 
 /// Reads the packed bytes of a whole plane.
@@ -81,8 +82,7 @@ pub(super) fn stream(
 ) -> Result<Vec<u8>> {
     let end = spot.offset.checked_add(spot.length).ok_or_else(|| Error::malformed("offset beyond 64 bits"))?;
     let failed = |e: std::io::Error| stream_error(&e, "Deflate");
-    let mut reader =
-        deflate::reader(Input { end: end.min(file.len()), file, at: spot.offset, buf: Vec::new(), used: 0 });
+    let mut reader = deflate::reader(Stretch::new(file, spot.offset..end, false));
     let row = layout.row.unsigned_abs();
     let first = area.rows.start * row;
     let mut step = vec![0; STEP];
@@ -104,43 +104,4 @@ pub(super) fn stream(
     }
     let parts = gather::parts(layout, area, first);
     gather::planes(layout, area, &mut unpacked, &parts)
-}
-
-/// Packed bytes, read in pieces.
-struct Input {
-    file: Arc<dyn ReadAt>,
-    at: u64,
-    end: u64,
-    buf: Vec<u8>,
-    used: usize,
-}
-
-impl BufRead for Input {
-    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        if self.used == self.buf.len() && self.at < self.end {
-            let size = (self.end - self.at).min(STEP as u64);
-            self.buf.resize(size as usize, 0);
-            self.used = 0;
-            if let Err(e) = self.file.read_exact_at(self.at, &mut self.buf) {
-                self.buf.clear();
-                return Err(std::io::Error::other(e));
-            }
-            self.at += size;
-        }
-        Ok(&self.buf[self.used..])
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.used = (self.used + amount).min(self.buf.len());
-    }
-}
-
-impl Read for Input {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        let buf = self.fill_buf()?;
-        let size = buf.len().min(out.len());
-        out[..size].copy_from_slice(&buf[..size]);
-        self.consume(size);
-        Ok(size)
-    }
 }

@@ -1,6 +1,6 @@
 //! Bands of rows out of blocks too large to hold.
 
-use std::io::{BufRead, Read};
+use std::io::Read;
 
 use super::compression::Compression;
 use super::cursors::{Encoding, Turn};
@@ -8,14 +8,12 @@ use super::fetch::Segment;
 use super::page::Page;
 use super::tags::photometric;
 use crate::codec::raster::Target;
-use crate::codec::{bits, jpeg, jpeg_rows};
+use crate::codec::{jpeg, jpeg_rows};
 use crate::error::{Error, Kind, Result};
 use crate::format::Stored;
-use crate::io::{ReadAt, Watch};
+use crate::format::stretch::Stretch;
+use crate::io::Watch;
 use crate::sync::Arc;
-
-/// Encoded bytes read at once.
-const READ_BYTES: u64 = 128 << 10;
 
 impl Page {
     /// Memory that a live decoder may hold beside its band.
@@ -89,15 +87,8 @@ impl Page {
     }
 
     fn decoder(&self, stream: Encoding) -> Result<Box<dyn Read + Send>> {
-        let end = stream.offset.saturating_add(stream.length).min(self.file.file.len());
-        let input = Input {
-            file: Arc::clone(&self.file.file),
-            at: stream.offset,
-            end,
-            reversed: stream.reversed,
-            buf: Vec::new(),
-            used: 0,
-        };
+        let range = stream.offset..stream.offset.saturating_add(stream.length);
+        let input = Stretch::new(Arc::clone(&self.file.file), range, stream.reversed);
         match stream.compression {
             Compression::Bytes(bytes) => (bytes.reader)(Box::new(input), self.stream_state()),
             jpeg if jpeg.is_jpeg() => {
@@ -110,48 +101,5 @@ impl Page {
             }
             other => Err(Error::new(Kind::Internal, format!("{} does not stream", other.name()))),
         }
-    }
-}
-
-/// The encoded bytes of a block, read in pieces.
-struct Input {
-    file: Arc<dyn ReadAt>,
-    at: u64,
-    end: u64,
-    reversed: bool,
-    buf: Vec<u8>,
-    used: usize,
-}
-
-impl BufRead for Input {
-    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        if self.used == self.buf.len() && self.at < self.end {
-            let size = (self.end - self.at).min(READ_BYTES);
-            self.buf.resize(size as usize, 0);
-            self.used = 0;
-            if let Err(e) = self.file.read_exact_at(self.at, &mut self.buf) {
-                self.buf.clear();
-                return Err(std::io::Error::other(e));
-            }
-            if self.reversed {
-                bits::reverse(&mut self.buf);
-            }
-            self.at += size;
-        }
-        Ok(&self.buf[self.used..])
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.used = (self.used + amount).min(self.buf.len());
-    }
-}
-
-impl Read for Input {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        let buf = self.fill_buf()?;
-        let size = buf.len().min(out.len());
-        out[..size].copy_from_slice(&buf[..size]);
-        self.consume(size);
-        Ok(size)
     }
 }
