@@ -359,11 +359,13 @@ fn a_killed_reader_goes_at_once_and_takes_its_sweep_along() {
     engine.read_chunk(&lane("a"), &image, chunk(last, 0, 0), 0..100, gone, done);
     assert_eq!(receive.recv().unwrap().unwrap_err().kind(), Kind::Interrupted);
     assert!(started.elapsed() < Duration::from_secs(10), "waited for the deadline or the end of the sweep");
-    std::thread::sleep(Duration::from_millis(500));
-    let fetched = source.fetches();
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(source.fetches(), fetched, "the sweep goes on for nobody");
-    assert!(fetched < 200, "the sweep ran to its end");
+    // What was under way may still end, however slow the machine; nothing new begins, so the count stops short of the end.
+    let mut fetched = usize::MAX;
+    while source.fetches() != fetched {
+        fetched = source.fetches();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(fetched < 200, "the sweep ran to its end for nobody");
     settled(&engine);
     assert!(read(&engine, &image, chunk(last, 0, 0)).is_ok());
 }

@@ -56,7 +56,8 @@ def test_a_plate_of_1536_files_opens_by_its_companion(large, mount):
         assert readers.attributes(os.path.join(well, str(f)))["omero"]["channels"][1]["label"] == "dye 1"
     more, further = calls(m)
     print(f"one well of 4 fields: {more - opens} source files opened, {further - read} bytes read")
-    assert more - opens <= FIELDS and further - read <= FIELDS * 3 * member
+    # Two chunks of a field that come at the same moment may each open its file.
+    assert more - opens <= 2 * FIELDS and further - read <= FIELDS * 3 * member
 
     import ngff_zarr
     import ome_zarr.io
