@@ -12,6 +12,7 @@ pub mod omexml;
 mod stretch;
 pub(crate) mod strided;
 pub mod tiff;
+mod witness;
 pub(crate) mod xml;
 
 use std::any::Any;
@@ -243,7 +244,11 @@ pub fn open(
         .iter()
         .find(|f| f.sniff(&head))
         .ok_or_else(|| named(Error::unsupported("no known format begins like this file")))?;
-    let source = format.open(file, place, limits, watch).map_err(named)?;
+    let witness = Arc::new(witness::Witness::new(file));
+    let source = format.open(Arc::clone(&witness) as Arc<dyn ReadAt>, place, limits, watch).map_err(named)?;
+    if let Some(failure) = witness.failure() {
+        return Err(named(failure));
+    }
     check(source.series()).map_err(named)?;
     check_plates(source.series(), source.plates()).map_err(named)?;
     Ok((format.name(), source))

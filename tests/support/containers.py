@@ -197,6 +197,20 @@ def deltavision(path, data, sequence, wavelengths, order="<"):
         f.write(bytes(head) + sections.astype(data.dtype.newbyteorder(order)).tobytes())
 
 
+def mrc(path, data, order="<"):
+    """`data` is z, y, x with the uppermost row first; an MRC2014 file of one volume."""
+    head = bytearray(1024)
+    mode = {"i1": 0, "i2": 1, "f4": 2, "c8": 4, "u2": 6}[data.dtype.str[1:]]
+    struct.pack_into(order + "10i", head, 0, *data.shape[::-1], mode, 0, 0, 0, *data.shape[::-1])
+    struct.pack_into(order + "3f", head, 40, *(10.0 * n for n in data.shape[::-1]))
+    struct.pack_into(order + "3i", head, 64, 1, 2, 3)
+    head[104:108] = b"MRC "
+    struct.pack_into(order + "i", head, 108, 20140)
+    head[208:216] = b"MAP " + (b"\x44\x44\0\0" if order == "<" else b"\x11\x11\0\0")
+    with open(path, "wb") as f:
+        f.write(bytes(head) + data[:, ::-1].astype(data.dtype.newbyteorder(order)).tobytes())
+
+
 def count(shape, dtype=np.uint16):
     """Values that tell every sample from every other, as far as the type goes."""
     return (np.arange(np.prod(shape)) % np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else np.arange(np.prod(shape))).astype(dtype).reshape(shape)

@@ -45,6 +45,9 @@ def _containers(folder):
     for sequence, order in (("ZTW", "<"), ("WZT", ">"), ("ZWT", "<")):
         containers.deltavision(folder / "one", stack, sequence, [457, 528], order)
         yield "mrc", sequence, (folder / "one").read_bytes()
+    for order, dtype in (("<", np.float32), (">", np.int16)):
+        containers.mrc(folder / "one", containers.count([3, 6, 5], dtype), order)
+        yield "mrc", f"volume-{np.dtype(dtype).name}", (folder / "one").read_bytes()
     gray, pixels = containers.count([8, 8]).tobytes(), bytes(range(192))
     hilo = containers.count([8, 8]).reshape(-1, 1).view(np.uint8).T.tobytes()
     packed = {0: gray, 2: imagecodecs.lzw_encode(gray), 4: imagecodecs.jpegxr_encode(containers.count([8, 8]), level=100),
