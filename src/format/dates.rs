@@ -36,6 +36,13 @@ fn iso(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
+/// Year, month, day and hour, minute, second as ISO 8601, if there is such a time and instruments had clocks.
+pub(crate) fn civil([year, month, day]: [u32; 3], [hour, minute, second]: [u32; 3]) -> Option<String> {
+    let date = (1900..2200).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    (date && hour < 24 && minute < 60 && second < 61)
+        .then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"))
+}
+
 /// A Julian day number and milliseconds since midnight.
 pub(crate) fn from_julian(day: u32, milliseconds: u32) -> Option<String> {
     /// 1 January 1970.

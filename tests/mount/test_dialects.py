@@ -2,10 +2,12 @@
 import json
 import os
 import random
+import struct
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from support import dialects
 
@@ -240,3 +242,58 @@ def test_prairie(tmp_path, mount):
     assert scale == [1, 1, 2, 0.25, 0.5]
     assert [name for name, _ in channels] == ["Ch 2", "Ch 3"]
     assert ome(root).find(f"{OME}Instrument/{OME}Objective").get("NominalMagnification") == "20"
+
+
+def noted(folder, name, tag, text):
+    tifffile.imwrite(folder / name, NOTED, extratags=[(tag, "s", 0, text, True)])
+
+
+NOTED = np.arange(35 * 21, dtype=np.uint8).reshape(35, 21)
+
+
+def test_electron_microscopes_note_what_they_did(tmp_path, mount):
+    noted(tmp_path, "zeiss.tif", 34118, "0\r\n0\r\nDP_SEM\r\nType = SUPRA 55\r\nAP_PIXEL_SIZE\r\nPixel Size = 9 nm\r\nAP_IMAGE_PIXEL_SIZE\r\n"
+          "Image Pixel Size = 2.5 nm\r\nAP_DATE\r\nDate :25 Mar 2016\r\nAP_TIME\r\nTime :09:59:51\r\nAP_WD\r\nWD =  4.9 mm\r\n")
+    noted(tmp_path, "fei.tif", 34682, "[User]\r\nDate=03/25/2016\r\nTime=09:59:51 PM\r\nUser=\r\n[System]\r\nType=DualBeam\r\n[EScan]\r\n"
+          "PixelWidth=1.5e-009\r\nPixelHeight=2e-009\r\nDwell=1e-006\r\n")
+    noted(tmp_path, "other.tif", 34118, "nothing that is known")
+    m = mount(tmp_path)
+    expected = [("zeiss", [2.5, 2.5], "2016-03-25T09:59:51", "SUPRA 55", ("AP_WD", "4.9 mm")),
+                ("fei", [2.0, 1.5], "2016-03-25T21:59:51", "DualBeam", ("EScan.Dwell", "1e-006"))]
+    for name, pixel, date, model, kept in expected:
+        root = m.join(f"{name}.ome.zarr")
+        assert (stored(root)[0, 0, 0] == NOTED).all()
+        scale, units, _ = about(root)
+        assert scale[3:] == pytest.approx(pixel, rel=1e-12) and units[3:] == ["nanometer"] * 2
+        document = ome(root)
+        assert document.find(f"{OME}Image/{OME}AcquisitionDate").text == date
+        assert document.find(f"{OME}Instrument/{OME}Microscope").get("Model") == model
+        assert kept in [(k.get("K"), k.text) for k in document.iter(f"{OME}M")]
+    assert (stored(m.join("other.ome.zarr"))[0, 0, 0] == NOTED).all()
+
+
+@pytest.mark.parametrize("inner", [True, False], ids=["in the tag", "pointed to"])
+def test_olympus_sis(tmp_path, mount, inner):
+    planes = np.arange(2 * 3 * 4 * 8 * 6, dtype=np.uint16).reshape(2, 3, 4, 8, 6)
+    ini = "[Dimension]\r\nTime=2\r\nBand=3\r\nZ=4\r\n[Z]\r\nZPos1=0\r\n[Time]\r\nTimePos1=0\r\n"
+    general = struct.pack("<10xhdd8xd2x34s32s", -6, 0.25, 0.5, 40.0, b"XC50", b"picture")
+    block = struct.pack("<4s6xhhhhh6x32sH", b"SIS0", 30, 14, 9, 10, 118, b"specimen", 1) + struct.pack("<hhI", 1, 1, 0x11223344)
+    path = tmp_path / "s.tif"
+    value = block if inner else struct.pack("<I", 0x55667788)
+    tifffile.imwrite(path, planes.reshape(-1, 8, 6), metadata=None, photometric="minisblack",
+                     extratags=[(33560, "B" if inner else "I", len(block) if inner else 1, value if inner else 0x55667788, True), (33471, "s", 0, ini, True)])
+    data = path.read_bytes()
+    if not inner:
+        data = data.replace(value, struct.pack("<I", len(data))) + block
+    path.write_bytes(data.replace(struct.pack("<I", 0x11223344), struct.pack("<I", len(data))) + general)
+    with tifffile.TiffFile(path) as tif:
+        assert tif.sis_metadata["axes"] == "TCZ"
+    root = mount(tmp_path).join("s.ome.zarr")
+    assert (stored(root)[...] == planes).all()
+    scale, units, _ = about(root)
+    assert scale[3:] == [0.5, 0.25] and units[3:] == ["micrometer"] * 2
+    document = ome(root)
+    assert document.find(f"{OME}Image").get("Name") == "specimen"
+    assert document.find(f"{OME}Image/{OME}AcquisitionDate").text == "2018-11-09T14:30:00"
+    assert document.find(f"{OME}Instrument/{OME}Detector").get("Model") == "XC50"
+    assert document.find(f"{OME}Instrument/{OME}Objective").get("NominalMagnification") == "40"

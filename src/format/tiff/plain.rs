@@ -1,6 +1,6 @@
 //! TIFF without a dialect: pages that look alike are one stack along t.
 
-use super::dialect::tag_details;
+use super::dialect::{noted, tag_details};
 use super::files::{Files, Indexed};
 use super::ifd::Ifd;
 use super::layout::Layout;
@@ -116,6 +116,9 @@ impl<'a> Groups<'a> {
             }
             one.acquired = date_time(&group.first);
             one.description = description(&group.first);
+            if all.is_empty() {
+                noted::describe(&group.first.ifd, &mut one, &mut details, &mut warnings)?;
+            }
             if group.mask {
                 masks += 1;
                 one.role = Role::Associated(if masks == 1 { "mask".into() } else { format!("mask {masks}") });

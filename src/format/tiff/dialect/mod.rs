@@ -12,11 +12,13 @@ mod leica;
 mod lsm;
 mod micromanager;
 mod ndpi;
+pub(super) mod noted;
 mod ome;
 mod philips;
 mod pictures;
 mod prairie;
 mod qptiff;
+mod sis;
 mod stk;
 mod ventana;
 
@@ -41,6 +43,7 @@ pub(super) const DIALECTS: &[&dyn Dialect] = &[
     &prairie::Prairie,
     &stk::Stk,
     &fluoview::FluoView,
+    &sis::Sis,
     &micromanager::MicroManager,
     // Told by descriptions.
     &imagej::ImageJ,
