@@ -8,7 +8,11 @@ pub mod details;
 pub mod lif;
 pub mod mrc;
 pub mod nd2;
+pub mod oir;
+mod ole2;
+pub mod olympus;
 pub mod omexml;
+mod pieces;
 mod stretch;
 pub(crate) mod strided;
 pub mod tiff;
@@ -25,7 +29,15 @@ use crate::model::plate::{MAX_SIDE, Plate};
 use crate::model::{Element, Rois, Role, Series, TileId};
 
 /// Every format, asked in this order.
-pub const FORMATS: &[&dyn Format] = &[&tiff::Tiff, &czi::Czi, &nd2::Nd2, &lif::Lif, &mrc::DeltaVision, &mrc::Mrc];
+pub const FORMATS: &[&dyn Format] =
+    &[&tiff::Tiff, &czi::Czi, &nd2::Nd2, &lif::Lif, &mrc::DeltaVision, &mrc::Mrc, &olympus::Oif, &oir::Oir];
+
+/// Endings of images that are known and not read, and what is said of them: better an error that names it than a picture for
+/// previews in the place of a slide.
+const UNREAD: &[(&str, &str)] = &[(
+    ".mrxs",
+    "slides of 3DHISTECH (MRXS) are not read: how they are stored is described under no terms that would allow it",
+)];
 
 /// A family of files.
 pub trait Format: Send + Sync {
@@ -217,7 +229,8 @@ pub fn split_image_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
         let stem = name.len().checked_sub(ending.len()).filter(|n| *n > 0)?;
         name[stem..].eq_ignore_ascii_case(ending).then(|| name.split_at(stem))
     };
-    FORMATS.iter().flat_map(|f| f.extensions()).filter_map(|e| ends(e)).min_by_key(|(stem, _)| stem.len())
+    let endings = FORMATS.iter().flat_map(|f| f.extensions()).chain(UNREAD.iter().map(|(ending, _)| ending));
+    endings.filter_map(|e| ends(e)).min_by_key(|(stem, _)| stem.len())
 }
 
 /// The first member by the bytes of its path.
@@ -238,6 +251,13 @@ pub fn open(
     let named = |e: Error| e.in_file(place.path);
     if file.is_empty() {
         return Err(named(Error::truncated("the file is empty")));
+    }
+    let name = place.path.as_os_str().as_encoded_bytes();
+    let ends = |ending: &str| {
+        name.len().checked_sub(ending.len()).is_some_and(|n| name[n..].eq_ignore_ascii_case(ending.as_bytes()))
+    };
+    if let Some((_, why)) = UNREAD.iter().find(|(ending, _)| ends(ending)) {
+        return Err(named(Error::unsupported(*why)));
     }
     let head = file.read_vec(0, file.len().min(4096)).map_err(named)?;
     let format = FORMATS
@@ -336,6 +356,8 @@ mod tests {
         assert_eq!(split("cells.ome.tif"), want("cells", ".ome.tif"));
         assert_eq!(split("Cells.OME.TIFF"), want("Cells", ".OME.TIFF"));
         assert_eq!(split("a.b.tif"), want("a.b", ".tif"));
+        // Known, and not read.
+        assert_eq!(split("slide.MRXS"), want("slide", ".MRXS"));
         for name in [".hidden.tif", ".tif", "notes.txt", "tif", ".ome.tif"] {
             assert_eq!(split(name), None, "{name}");
         }

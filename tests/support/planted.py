@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from . import containers, dialects, fixtures, slides
+from . import containers, dialects, fixtures, olympus, slides
 
 MARK = "zqx7"  # stands in everything planted, and nowhere else
 
@@ -213,6 +213,21 @@ def deltavision(path, plant):
         f.write((7).to_bytes(4, "little"))
 
 
+def fluoview(write, path, plant, **more):
+    """A comment, a user and a path in the main text of an acquisition."""
+    said = {key: f'"{value}"' for key, value in plant.pairs().items()}
+    sections = {"File Info": {"DataName": f'"{plant.path}"', "Path": f'"{plant.path}"', "UserComment": f'"{plant.note}"', "UserName": f'"{plant.person}"', **said},
+                "Version Info": {"SystemName": f'"{plant.serial}"'}, "Acquisition Parameters Common": {"ScanMode": f'"{plant.note}"', "Acquisition Device": f'"{plant.serial}"'},
+                "Channel 1 Parameters": {"CH Name": f'"{plant.note}"', "BF Name": f'"{plant.serial}"'}}
+    write(path, containers.count([2, 6, 8]), "CYX", **sections, **more)
+
+
+def oir(path, plant):
+    extra = (f"<base:author>{plant.person}</base:author><base:objectiveLens><base:name>{plant.serial}</base:name></base:objectiveLens>"
+             f"<base:scannerType>{plant.note}</base:scannerType>" + "".join(f"<base:{key.replace(' ', '')}>{value}</base:{key.replace(' ', '')}>" for key, value in plant.pairs().items()))
+    olympus.oir(path, containers.count([2, 6, 8]), "CYX", extra=extra)
+
+
 def write_all(root, monkeypatch):
     """Every kind of file in a folder of its own, whose name is planted too. Gives the plants by kind."""
     plants = {}
@@ -255,6 +270,12 @@ def write_all(root, monkeypatch):
     lif(Path(at, f"{MARK}a.lif"), plant, monkeypatch)
     at, plant = folder("deltavision")
     deltavision(os.path.join(at, f"{MARK}a.dv"), plant)
+    at, plant = folder("oif")
+    fluoview(olympus.oif, os.path.join(at, f"{MARK}a.oif"), plant)
+    at, plant = folder("oib")
+    fluoview(olympus.oib, os.path.join(at, f"{MARK}a.oib"), plant)
+    at, plant = folder("oir")
+    oir(os.path.join(at, f"{MARK}a.oir"), plant)
     at, plant = folder("ordinary")
     for name in (f"{MARK}notes.txt", f"{MARK}.xml", "readme"):
         with open(os.path.join(at, name), "w", encoding="utf-8") as f:

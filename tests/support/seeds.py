@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from . import containers
+from . import containers, olympus
 
 PIXELS = (np.arange(24 * 20).reshape(24, 20) * 37 % 251).astype(np.uint8)
 
@@ -48,6 +48,13 @@ def _containers(folder):
     for order, dtype in (("<", np.float32), (">", np.int16)):
         containers.mrc(folder / "one", containers.count([3, 6, 5], dtype), order)
         yield "mrc", f"volume-{np.dtype(dtype).name}", (folder / "one").read_bytes()
+    small = stack[..., 0]
+    for version in (3, 4):
+        olympus.oib(folder / "one", small, "ZCYX", version, scattered=version == 3)
+        yield "oib", f"version-{version}", (folder / "one").read_bytes()
+    for axes, parts in (("TCYX", 2), ("LZYX", 1)):
+        olympus.oir(str(folder / "one"), small, axes, parts)
+        yield "oir", axes, (folder / "one").read_bytes()
     gray, pixels = containers.count([8, 8]).tobytes(), bytes(range(192))
     hilo = containers.count([8, 8]).reshape(-1, 1).view(np.uint8).T.tobytes()
     packed = {0: gray, 2: imagecodecs.lzw_encode(gray), 4: imagecodecs.jpegxr_encode(containers.count([8, 8]), level=100),

@@ -214,5 +214,5 @@ fn positions(
     base.physical.t = step(Kind::Time).map(Quantity::second);
     let stages = picture.stages(loops, count);
     let series = stages.iter().map(|s| Series { name: s.name.clone(), ..base.clone() }).collect();
-    Ok((series, Details { stages, taken: Vec::new(), exposures: picture.exposures(components) }))
+    Ok((series, Details { stages, taken: Vec::new(), exposures: picture.exposures(components), known: None }))
 }

@@ -33,6 +33,8 @@ pub(crate) struct Details {
     pub taken: Vec<Taken>,
     /// Seconds of exposure of each channel.
     pub exposures: Vec<Option<f64>>,
+    /// What else is known: `OME` with images in the order of the series.
+    pub known: Option<Element>,
 }
 
 /// Most planes that are described.
@@ -63,11 +65,13 @@ impl Details {
         let channels = self.exposures.len().max(1);
         let taken = if self.taken.len().saturating_mul(channels) > MAX_PLANES { &[] } else { self.taken.as_slice() };
         if taken.is_empty() && !self.stages.iter().any(Stage::is_known) {
-            return None;
+            return self.known.clone();
         }
-        let mut root = Element::new("OME");
+        let mut root = self.known.clone().unwrap_or_else(|| Element::new("OME"));
+        let (known, others) = std::mem::take(&mut root.children).into_iter().partition(|c| c.name == "Image");
+        let mut known = Vec::into_iter(known);
         for number in 0..series {
-            let mut image = Element::new("Image");
+            let mut image = known.next().unwrap_or_else(|| Element::new("Image"));
             image.set("ID", format!("Image:{number}"), Origin::Vendor);
             if let Some(stage) = self.stages.get(number).filter(|s| s.is_known()) {
                 image.children.push(stage.element(number));
@@ -80,6 +84,8 @@ impl Details {
                 pixels.children.extend((0..channels).map(|c| self.plane(plane, c)));
             }
         }
+        let others: Vec<Element> = others;
+        root.children.extend(others);
         Some(root)
     }
 
@@ -101,7 +107,8 @@ impl Details {
     /// Bytes of memory held.
     pub fn heap_bytes(&self) -> u64 {
         let stages: usize = self.stages.iter().map(|s| size_of::<Stage>() + s.name.len()).sum();
-        (stages + self.taken.capacity() * size_of::<Taken>() + self.exposures.len() * 16) as u64
+        let own = (stages + self.taken.capacity() * size_of::<Taken>() + self.exposures.len() * 16) as u64;
+        own + self.known.as_ref().map_or(0, Element::heap_bytes)
     }
 }
 
@@ -117,6 +124,7 @@ mod tests {
             stages: vec![Stage::default(), known],
             taken: vec![Taken { series: 1, t: 2, z: 3, seconds: 0.5 }],
             exposures: vec![None, Some(0.1)],
+            known: None,
         };
         let root = details.element(2).unwrap();
         assert_eq!((root.children.len(), root.children[0].children.len()), (2, 0));

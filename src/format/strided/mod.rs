@@ -17,6 +17,8 @@ pub(crate) use source::Strided;
 
 use crate::error::Result;
 use crate::io::ReadAt;
+use crate::model::TileId;
+use crate::sync::Arc;
 
 /// Where a plane (of one channel group) is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,14 @@ pub(crate) trait Planes: Send + Sync {
     /// What is wrong with the header; failures of the disk.
     fn resolve(&self, spot: Spot, _series: usize, _level: usize, _file: &dyn ReadAt) -> Result<Spot> {
         Ok(spot)
+    }
+
+    /// The file that the spot of a plane is in, where it is no member as it stands: a plane that was written in parts.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    fn file(&self, _id: TileId, spot: Spot, members: &Members) -> Result<Arc<dyn ReadAt>> {
+        members.get(spot.member)
     }
 
     /// Bytes of memory held.

@@ -69,7 +69,7 @@ impl Strided {
         }
         watch.check()?;
         let Some(spot) = self.find(id)? else { return Ok(Stored::Absent) };
-        let file = self.members.get(spot.member)?;
+        let file = self.planes.file(id, spot, &self.members)?;
         let spot = self.planes.resolve(spot, id.series as usize, id.level as usize, file.as_ref())?;
         let most = self.limits.unit_bytes.max(1 << 20);
         if let Packing::None = layout.packing {

@@ -192,6 +192,11 @@ impl Page {
         self.layout.row_bytes().saturating_mul(self.layout.height).saturating_mul(planes)
     }
 
+    /// The file it lies in.
+    pub fn source(&self) -> &dyn crate::io::ReadAt {
+        self.file.file.as_ref()
+    }
+
     /// Rows and columns of a unit, for [`crate::model::Level::unit`].
     pub fn unit(&self) -> TileSize {
         self.layout.unit
