@@ -27,8 +27,11 @@ struct Note {
     places: &'static [Key],
 }
 
+/// Reads the tag of an instrument, if the first page has it.
+type Read = fn(&Ifd) -> Result<Option<Note>>;
+
 /// Every instrument; the first whose tag is there describes the picture.
-const INSTRUMENTS: &[fn(&Ifd) -> Result<Option<Note>>] = &[zeiss::read, fei::read];
+const INSTRUMENTS: &[Read] = &[zeiss::read, fei::read];
 
 /// Longest tag that is read.
 const MAX_BYTES: u64 = 1 << 20;
