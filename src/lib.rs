@@ -1,7 +1,7 @@
 //! fuzarr shows microscope files as virtual OME-Zarr directories.
 //!
 //! Imports point one way (`scripts/check-layers` holds the order):
-//! `error, sync <- model <- io, codec <- format <- pyramid <- cache, exec <- zarr, metadata <- tree <- fs <- fuse
+//! `error, sync <- helper <- model <- io, codec <- format <- pyramid <- cache, exec <- zarr, metadata <- tree <- fs <- fuse
 //! <- daemon, validate, catalog, cli`.
 #![warn(missing_docs)]
 
@@ -19,6 +19,7 @@ pub mod exec;
 pub mod format;
 pub mod fs;
 pub mod fuse;
+pub mod helper;
 pub mod io;
 pub mod metadata;
 pub mod model;

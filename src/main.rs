@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(fuzarr::cli::run(std::env::args_os().collect()))
+    fuzarr::helper::use_program("/proc/self/exe");
+    let code = fuzarr::cli::run(std::env::args_os().collect());
+    fuzarr::helper::tidy();
+    ExitCode::from(code)
 }

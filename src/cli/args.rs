@@ -92,6 +92,9 @@ pub enum Command {
     Man(ManArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
+    /// Work for the fuzarr process that started this one.
+    #[command(hide = true)]
+    Helper(HelperArgs),
 }
 
 /// `fuzarr mount`.
@@ -130,6 +133,9 @@ pub struct SettingArgs {
     /// What the daemon may take.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// What other programs read for it.
+    #[command(flatten)]
+    pub door: DoorArgs,
     /// What it says.
     #[command(flatten)]
     pub log: LogArgs,
@@ -211,6 +217,26 @@ pub struct EngineArgs {
     pub deadline: Option<Duration>,
 }
 
+/// The door to Bio-Formats.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Bio-Formats")]
+pub struct DoorArgs {
+    /// bioformats_package.jar, which is not part of this program: what it reads and fuzarr does not become images too, by
+    /// helper processes with a Java virtual machine [default: such files stay ordinary files].
+    #[arg(long, value_name = "JAR", env = "FUZARR_BIOFORMATS", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub bioformats: Option<PathBuf>,
+    /// Helper processes, each of which reads for one request at a time [default: 2].
+    #[arg(long, value_name = "N", value_parser = values::helpers, env = "FUZARR_BIOFORMATS_HELPERS", hide_env_values = true)]
+    pub bioformats_helpers: Option<usize>,
+    /// Heap of each helper; its memory comes on top of --cache-size [default: 1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = values::cache_size, env = "FUZARR_BIOFORMATS_MEMORY",
+          hide_env_values = true)]
+    pub bioformats_memory: Option<u64>,
+    /// Home of the Java installation [default: $JAVA_HOME, else that of the java in the search path].
+    #[arg(long, value_name = "FOLDER", env = "FUZARR_JAVA_HOME", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub java_home: Option<PathBuf>,
+}
+
 /// The log.
 #[derive(Debug, Args, Clone, Default)]
 #[command(next_help_heading = "Log")]
@@ -270,6 +296,9 @@ pub struct InspectArgs {
     /// How palette images are shown, as for mount.
     #[arg(long, value_name = "HOW", env = "FUZARR_PALETTE", hide_env_values = true)]
     pub palette: Option<Palette>,
+    /// Other formats.
+    #[command(flatten)]
+    pub door: DoorArgs,
 }
 
 /// `fuzarr catalog`.
@@ -299,6 +328,9 @@ pub struct CatalogArgs {
     /// Show no progress.
     #[arg(long, short)]
     pub quiet: bool,
+    /// Other formats.
+    #[command(flatten)]
+    pub door: DoorArgs,
 }
 
 /// `fuzarr metadata`.
@@ -316,6 +348,9 @@ pub struct MetadataArgs {
     /// One JSON document with everything.
     #[arg(long)]
     pub json: bool,
+    /// Other formats.
+    #[command(flatten)]
+    pub door: DoorArgs,
 }
 
 /// `fuzarr sidecar`.
@@ -333,6 +368,9 @@ pub struct SidecarArgs {
     /// Write FILE.meta.yaml beside the file, unless it is there already, and not to standard output.
     #[arg(long)]
     pub write: bool,
+    /// Other formats.
+    #[command(flatten)]
+    pub door: DoorArgs,
 }
 
 /// `fuzarr validate`.
@@ -364,6 +402,45 @@ pub struct ManArgs {
 pub struct CompletionsArgs {
     /// The shell.
     pub shell: clap_complete::Shell,
+}
+
+/// `fuzarr helper`.
+#[derive(Debug, Args)]
+pub struct HelperArgs {
+    /// Process that started this one.
+    #[arg(long)]
+    pub parent: u32,
+    /// Folder of its own.
+    #[arg(long)]
+    pub scratch: PathBuf,
+    /// What it does.
+    #[command(subcommand)]
+    pub kind: HelperKind,
+}
+
+/// The kinds of helpers.
+#[derive(Debug, Subcommand)]
+pub enum HelperKind {
+    /// Decodes JPEG XR.
+    Jpegxr,
+    /// Reads by Bio-Formats.
+    Bioformats {
+        /// Bio-Formats.
+        #[arg(long)]
+        jar: PathBuf,
+        /// `libjvm.so`.
+        #[arg(long)]
+        library: PathBuf,
+        /// Home of the Java installation.
+        #[arg(long)]
+        java_home: PathBuf,
+        /// Folder of the images.
+        #[arg(long)]
+        readable: PathBuf,
+        /// Bytes of the heap.
+        #[arg(long)]
+        memory: u64,
+    },
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub fn run(args: &CatalogArgs) -> Result<Exit, Failure> {
     }
     // There is no mount that could lie inside.
     let source = Arc::new(Source::open(&args.source, Path::new("/proc/self/no-mountpoint"))?);
+    super::settings::open_door(&args.door, source.canonical())?;
     let tree = TreeOptions { include: args.include.clone(), exclude: args.exclude.clone(), ..TreeOptions::default() };
     let filter = Filter::new(&tree).map_err(Failure::usage)?;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);

@@ -136,6 +136,7 @@ fn open(args: &InspectArgs) -> Result<(&'static str, Arc<dyn ImageSource>), Fail
     if path.is_dir() {
         return Err(fail(&"is a folder; name one image file in it"));
     }
+    super::settings::open_door(&args.door, folder)?;
     let root: OwnedFd = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| fail(&std::io::Error::from(e)))?;
     let root = Arc::new(root);

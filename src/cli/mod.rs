@@ -6,6 +6,7 @@ mod catalog;
 mod completions;
 mod exit;
 mod fstab;
+mod helper;
 mod inspect;
 mod man;
 mod metadata;
@@ -48,6 +49,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
         Command::Validate(args) => validate::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Helper(args) => helper::run(args),
     };
     match done {
         Ok(exit) => exit.code(),

@@ -11,12 +11,13 @@ pub fn run(args: &MountArgs) -> Result<Exit, Failure> {
     }
     let settings = settings::with_file(&args.settings)?;
     let (source, mountpoint, cleared) = daemon::checked_places(&args.source, &args.mountpoint).map_err(plain)?;
+    let door = settings::door(&settings.door, settings.engine.deadline)?;
     let (options, mut log) = settings::resolve(settings, source, mountpoint)?;
     if let Some(file) = &mut log.file {
         // The daemon changes its working directory.
         *file = std::path::absolute(&*file).map_err(|e| Failure::new(format!("{}: {e}", file.display())))?;
     }
-    daemon::start(&options, &log, args.foreground, cleared).map_err(plain)?;
+    daemon::start(&options, door.as_ref(), &log, args.foreground, cleared).map_err(plain)?;
     Ok(Exit::Success)
 }
 

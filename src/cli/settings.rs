@@ -6,16 +6,18 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, FromArgMatches};
 
-use super::args::SettingArgs;
+use super::args::{DoorArgs, SettingArgs};
 use super::values::SHARD_CHUNKS_MAX;
 use super::{Failure, report};
 use crate::config::{
     Damaged, Deidentify, EngineOptions, Layout, LogFormat, LogLevel, LogOptions, MountOptions, Ngff, Palette, Secret,
     TreeOptions, ViewOptions,
 };
+use crate::format::bioformats;
 
 /// Largest configuration file that is read.
 const FILE_MAX: u64 = 1 << 20;
@@ -85,9 +87,12 @@ fn parse_file(path: &Path, text: &str) -> Result<SettingArgs, Failure> {
     let parsed = table().try_get_matches_from(words).and_then(|m| SettingArgs::from_arg_matches(&m));
     let mut settings = parsed.map_err(|e| fail(report::parse_message(&e)))?;
     // A relative path in a file means: beside that file, wherever the program is started.
-    for (key, named) in
-        [("deidentify-key", &mut settings.tree.deidentify_key), ("log-file", &mut settings.log.log_file)]
-    {
+    for (key, named) in [
+        ("bioformats", &mut settings.door.bioformats),
+        ("deidentify-key", &mut settings.tree.deidentify_key),
+        ("java-home", &mut settings.door.java_home),
+        ("log-file", &mut settings.log.log_file),
+    ] {
         if let (Some(named), Some(folder), true) = (named, path.parent(), document.contains_key(key)) {
             *named = folder.join(&*named);
         }
@@ -108,7 +113,7 @@ fn scalar(key: &str, value: &toml::Value) -> Result<String, String> {
 
 /// `first` where it says something, else `second`.
 fn merge(first: SettingArgs, second: SettingArgs) -> SettingArgs {
-    let SettingArgs { config, view, tree, engine, log } = first;
+    let SettingArgs { config, view, tree, engine, door, log } = first;
     SettingArgs {
         config,
         view: super::args::ViewArgs {
@@ -132,6 +137,12 @@ fn merge(first: SettingArgs, second: SettingArgs) -> SettingArgs {
             cache_size: engine.cache_size.or(second.engine.cache_size),
             threads: engine.threads.or(second.engine.threads),
             deadline: engine.deadline.or(second.engine.deadline),
+        },
+        door: super::args::DoorArgs {
+            bioformats: door.bioformats.or(second.door.bioformats),
+            bioformats_helpers: door.bioformats_helpers.or(second.door.bioformats_helpers),
+            bioformats_memory: door.bioformats_memory.or(second.door.bioformats_memory),
+            java_home: door.java_home.or(second.door.java_home),
         },
         log: super::args::LogArgs {
             log_level: log.log_level.or(second.log.log_level),
@@ -191,6 +202,34 @@ pub fn resolve(
         discreet: deidentify != Deidentify::Off,
     };
     Ok((options, log))
+}
+
+/// The door to Bio-Formats, if it is to be opened.
+///
+/// # Errors
+/// A path that cannot be made absolute.
+pub fn door(door: &DoorArgs, deadline: Option<Duration>) -> Result<Option<bioformats::Options>, Failure> {
+    let Some(jar) = &door.bioformats else { return Ok(None) };
+    // The daemon changes its working directory.
+    let absolute = |p: &Path| std::path::absolute(p).map_err(|e| Failure::new(format!("{}: {e}", p.display())));
+    Ok(Some(bioformats::Options {
+        jar: absolute(jar)?,
+        java_home: door.java_home.as_deref().map(absolute).transpose()?,
+        helpers: door.bioformats_helpers.unwrap_or(bioformats::Options::HELPERS),
+        memory: door.bioformats_memory.unwrap_or(bioformats::Options::MEMORY),
+        deadline: deadline.unwrap_or(EngineOptions::default().deadline),
+    }))
+}
+
+/// Opens the door for a command that reads files beneath `root` itself.
+///
+/// # Errors
+/// Whatever keeps it shut.
+pub fn open_door(args: &DoorArgs, root: &Path) -> Result<(), Failure> {
+    match door(args, None)? {
+        Some(options) => bioformats::install(&options, root).map_err(|e| Failure::new(e.what())),
+        None => Ok(()),
+    }
 }
 
 /// Fewer bytes could be tried out.

@@ -118,6 +118,14 @@ pub fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
+/// `--bioformats-helpers`.
+pub fn helpers(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(n) if (1..=64).contains(&n) => Ok(n),
+        _ => Err("write a number from 1 to 64".into()),
+    }
+}
+
 /// A glob that `globset` understands.
 pub fn glob(text: &str) -> Result<String, String> {
     globset::Glob::new(text).map_err(|e| e.kind().to_string())?;

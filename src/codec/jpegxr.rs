@@ -1,31 +1,144 @@
 //! JPEG XR (ITU-T T.832) in its own container (annex A), with samples of whole bytes.
 //!
-//! The decoder is a translation of the reference one. It trusts its input where it should not, so sizes are checked before it sees
-//! anything and its panics end here; and it opens its input by name only, which a link to a file in memory provides.
+//! The decoder is a translation of the reference one. It trusts its input where it should not, and writes through pointers as the
+//! reference does. So it runs in helper processes, where a fault of memory costs one picture; sizes are checked before it sees
+//! anything, and its panics end here. It opens its input by name only, which a link to a file in memory provides.
 
-use std::fs::{DirBuilder, File};
-use std::io::Write;
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jpegxr::{BitDepth, ColorFormat, DecodedImage, Decoder};
 
 use super::picture::{Codec, Picture, Wanted};
 use super::raster::Number;
 use crate::error::{Error, Kind, Result};
+use crate::helper::{Confinement, Patience, Pool, Refusal, Scratch, Spec, confine, serve};
+use crate::sync::OnceLock;
 
-/// JPEG XR.
+/// JPEG XR, decoded by helper processes.
 pub const CODEC: Codec = Codec::new("JPEG XR", memory, decode);
+
+/// JPEG XR, decoded in this process: for helpers, and for those who look for faults.
+pub const HERE: Codec = Codec::new("JPEG XR", memory, decode_here);
+
+/// A picture takes milliseconds; whoever waits for it has a deadline of his own.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What a helper takes beside the picture: stack, tables, the program.
+const BESIDE: u64 = 256 << 20;
+/// Largest stream.
+const STREAM: u64 = 1 << 30;
+/// Head of a request: columns, rows and samples wanted, 8 bytes each.
+const ASKED: usize = 24;
+/// Head of an answer: columns, rows, samples, bits, kind of number, 4 bytes each.
+const ANSWERED: usize = 20;
 
 /// The stream, the picture, its conversion, and some rows of coefficients.
 fn memory(decoded: u64) -> u64 {
     decoded.saturating_mul(6).saturating_add(1 << 20)
 }
 
+/// Has a helper decode a picture, whose headers are looked at before.
 fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    let pool = POOL.get_or_init(|| {
+        Pool::new(Spec {
+            name: "JPEG XR helper",
+            arguments: vec!["jpegxr".into()],
+            most: std::thread::available_parallelism().map_or(2, usize::from),
+            start: PATIENCE,
+        })
+    });
+    let header = Header::parse(data)?;
+    wanted.check_size("JPEG XR", header.container.0 as usize, header.container.1 as usize)?;
+    let mut request = Vec::with_capacity(ASKED + data.len());
+    for number in [wanted.width, wanted.height, wanted.samples] {
+        request.extend((number as u64).to_le_bytes());
+    }
+    request.extend(data);
+    let most = (wanted.width as u64).saturating_mul(wanted.height as u64).saturating_mul(4 * wanted.samples as u64);
+    let answer = pool.ask(0, &request, most.saturating_add(64), Patience::strict(PATIENCE), &mut |_| Ok(()))?;
+    heard(answer, wanted)
+}
+
+/// A picture from an answer, which may be nonsense.
+fn heard(mut answer: Vec<u8>, wanted: &Wanted<'_>) -> Result<Picture> {
+    let nonsense = || Error::new(Kind::Io, "a JPEG XR helper answered with nonsense");
+    let data = answer.split_off(answer.len().min(ANSWERED));
+    let word = |i: usize| {
+        answer.get(4 * i..4 * i + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).ok_or_else(nonsense)
+    };
+    let (width, height, samples) = (word(0)? as usize, word(1)? as usize, word(2)? as usize);
+    let number = match word(4)? {
+        0 => Number::Unsigned,
+        1 => Number::Signed,
+        2 => Number::Float,
+        _ => return Err(nonsense()),
+    };
+    let bits = word(3)?;
+    wanted.check_size("JPEG XR", width, height)?;
+    wanted.check_samples("JPEG XR", samples)?;
+    if !matches!(bits, 8 | 16 | 32) || data.len() != width * height * samples * (bits as usize / 8) {
+        return Err(nonsense());
+    }
+    Ok(Picture { width, height, samples, bits, number, data })
+}
+
+/// Answers requests on standard input.
+///
+/// # Errors
+/// Whatever keeps it from doing so; nobody may be there to hear it.
+pub fn help(parent: u32, scratch: PathBuf) -> Result<()> {
+    confine(&Confinement {
+        parent,
+        readable: Vec::new(),
+        writable: Some(scratch.clone()),
+        memory: None,
+        file: STREAM,
+    })?;
+    serve(|| Input::new(&scratch), |input, request| answer(input, request))
+}
+
+fn answer(input: &mut Input, request: &[u8]) -> std::result::Result<Vec<u8>, Refusal> {
+    let none = || Error::new(Kind::Internal, "a request that is none");
+    let (head, data) = request.split_at_checked(ASKED).ok_or_else(none)?;
+    let number = |i: usize| head.get(8 * i..8 * i + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+    let number = |i: usize| number(i).and_then(|n| usize::try_from(n).ok()).ok_or_else(none);
+    let wanted = Wanted::plain(number(0)?, number(1)?, number(2)?, 8);
+    let decoded = (wanted.width as u64).saturating_mul(wanted.height as u64).saturating_mul(4 * wanted.samples as u64);
+    allow(memory(decoded).saturating_add(request.len() as u64));
+    let picture = decode_from(input, data, &wanted)?;
+    let kind = match picture.number {
+        Number::Signed => 1,
+        Number::Float => 2,
+        _ => 0,
+    };
+    let mut answer = Vec::with_capacity(ANSWERED + picture.data.len());
+    for word in [picture.width, picture.height, picture.samples, picture.bits as usize, kind] {
+        answer.extend(u32::try_from(word).map_err(|_| none())?.to_le_bytes());
+    }
+    answer.extend(&picture.data);
+    Ok(answer)
+}
+
+/// Bounds the memory of this helper; a decoder that wants more ends with it.
+fn allow(bytes: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Data).maximum;
+    let current = Some(bytes.saturating_mul(2).saturating_add(BESIDE).min(maximum.unwrap_or(u64::MAX)));
+    let _ = setrlimit(Resource::Data, Rlimit { current, maximum });
+}
+
+fn decode_here(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
+    let scratch = Scratch::new()?;
+    decode_from(&mut Input::new(scratch.path())?, data, wanted)
+}
+
+fn decode_from(input: &mut Input, data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
     let header = Header::parse(data)?;
     let (width, height) = (header.container.0 as usize, header.container.1 as usize);
     wanted.check_size("JPEG XR", width, height)?;
@@ -35,7 +148,7 @@ fn decode(data: &[u8], wanted: &Wanted<'_>) -> Result<Picture> {
             header.stream.size.0, header.stream.size.1
         )));
     }
-    let image = catch_unwind(AssertUnwindSafe(|| run(data, &header, wanted)))
+    let image = catch_unwind(AssertUnwindSafe(|| run(input, data, &header, wanted)))
         .unwrap_or_else(|_| Err(Error::malformed("damaged JPEG XR data")))?;
     let format = image.pixel_format();
     let (bits, number) = sample(format.bit_depth()).ok_or_else(|| Error::unsupported("JPEG XR with packed samples"))?;
@@ -73,9 +186,9 @@ fn sample(depth: BitDepth) -> Option<(u32, Number)> {
 }
 
 /// Runs the decoder, after what it makes of the headers has been compared with ours.
-fn run(data: &[u8], header: &Header, wanted: &Wanted<'_>) -> Result<DecodedImage> {
+fn run(input: &mut Input, data: &[u8], header: &Header, wanted: &Wanted<'_>) -> Result<DecodedImage> {
     let damaged = |e: jpegxr::Error| Error::malformed(format!("damaged JPEG XR data ({e})"));
-    let mut decoder = open(data)?.map_err(damaged)?;
+    let mut decoder = Decoder::open(input.fill(data)?).map_err(damaged)?;
     let format = decoder.pixel_format().map_err(damaged)?;
     let (bits, _) = sample(format.bit_depth()).ok_or_else(|| Error::unsupported("JPEG XR with packed samples"))?;
     if format.color_format() == ColorFormat::Rgbe {
@@ -89,41 +202,28 @@ fn run(data: &[u8], header: &Header, wanted: &Wanted<'_>) -> Result<DecodedImage
     decoder.decode().map_err(damaged)
 }
 
-/// Opens `data` under a name that only this process can reach.
-fn open(data: &[u8]) -> Result<jpegxr::Result<Decoder>> {
-    let failed = |e: std::io::Error| Error::new(Kind::Io, format!("no place for a decoder's input ({e})"));
-    let memory = rustix::fs::memfd_create("jpegxr", rustix::fs::MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let mut file = File::from(memory);
-    file.write_all(data).map_err(failed)?;
-    let folder = Folder::new().map_err(failed)?;
-    let name = folder.0.join("input.jxr");
-    symlink(format!("/proc/self/fd/{}", file.as_raw_fd()), &name).map_err(failed)?;
-    Ok(Decoder::open(&name))
+/// A file in memory, with a name in a folder that only this process uses.
+struct Input {
+    file: File,
+    name: PathBuf,
 }
 
-/// A folder for a moment, for nobody else.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> std::io::Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mut tries = 0;
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("fuzarr-{}-{number}", std::process::id()));
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Folder(path)),
-                // Left behind by a process of the same number.
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && tries < 1000 => tries += 1,
-                Err(e) => return Err(e),
-            }
-        }
+impl Input {
+    fn new(folder: &Path) -> Result<Self> {
+        let failed = |e: std::io::Error| Error::new(Kind::Io, format!("no place for a decoder's input ({e})"));
+        let memory = rustix::fs::memfd_create("jpegxr", rustix::fs::MemfdFlags::CLOEXEC);
+        let file = File::from(memory.map_err(|e| failed(e.into()))?);
+        let name = folder.join("input.jxr");
+        symlink(format!("/proc/self/fd/{}", file.as_raw_fd()), &name).map_err(failed)?;
+        Ok(Input { file, name })
     }
-}
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+    fn fill(&mut self, data: &[u8]) -> Result<&Path> {
+        let failed = |e: std::io::Error| Error::new(Kind::Io, format!("no place for a decoder's input ({e})"));
+        self.file.set_len(0).map_err(failed)?;
+        self.file.rewind().map_err(failed)?;
+        self.file.write_all(data).map_err(failed)?;
+        Ok(&self.name)
     }
 }
 
@@ -262,10 +362,33 @@ mod tests {
         for (width, text) in
             [(65, "65 x 50 pixels where 64 x 64 belong"), (60, "61 x 50 pixels in a container of 60 x 50")]
         {
-            let error = (CODEC.decode)(&container(width), &wanted()).unwrap_err();
+            let error = (HERE.decode)(&container(width), &wanted()).unwrap_err();
             assert!(error.reason().contains(text), "{error}");
         }
-        assert!((CODEC.decode)(&container(61), &wanted()).is_err());
-        assert!((CODEC.decode)(b"no picture", &wanted()).is_err());
+        assert!((HERE.decode)(&container(61), &wanted()).is_err());
+        assert!((HERE.decode)(b"no picture", &wanted()).is_err());
+        let error = (CODEC.decode)(&container(65), &wanted()).unwrap_err();
+        assert!(error.reason().contains("65 x 50 pixels where 64 x 64 belong"), "{error}");
+    }
+
+    #[test]
+    fn answers_of_helpers_are_checked() {
+        let answer = |words: [u32; 5], bytes: usize| {
+            let mut answer: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+            answer.resize(ANSWERED + bytes, 7);
+            heard(answer, &wanted())
+        };
+        assert_eq!(answer([3, 2, 1, 16, 0], 12).unwrap().data, [7; 12]);
+        for (words, bytes) in [
+            ([3, 2, 1, 16, 0], 11),
+            ([3, 2, 1, 12, 0], 12),
+            ([3, 2, 2, 8, 0], 12),
+            ([65, 2, 1, 8, 0], 130),
+            ([0, 2, 1, 8, 0], 0),
+            ([3, 2, 1, 16, 3], 12),
+        ] {
+            assert!(answer(words, bytes).is_err(), "{words:?}");
+        }
+        assert!(heard(vec![0; 19], &wanted()).is_err());
     }
 }

@@ -12,6 +12,7 @@ use super::log::Log;
 use super::{check, limits, notify, runtime, signals};
 use crate::config::{Deidentify, LogOptions, MountOptions};
 use crate::error::Result;
+use crate::format::bioformats;
 use crate::fs::Fs;
 use crate::fuse;
 
@@ -28,7 +29,13 @@ pub enum Ended {
 ///
 /// # Errors
 /// Whatever kept it from serving; a daemon's own failure is passed on to the process that was called.
-pub fn start(options: &MountOptions, log: &LogOptions, foreground: bool, cleared: usize) -> Result<Ended> {
+pub fn start(
+    options: &MountOptions,
+    door: Option<&bioformats::Options>,
+    log: &LogOptions,
+    foreground: bool,
+    cleared: usize,
+) -> Result<Ended> {
     check::fuse_is_usable(options.allow_other)?;
     if let Some(file) = &log.file {
         check::outside(&options.mountpoint, file, "--log-file")?;
@@ -36,7 +43,7 @@ pub fn start(options: &MountOptions, log: &LogOptions, foreground: bool, cleared
     if foreground {
         let log = Log::open(log)?;
         log.install();
-        serve(options, &log, cleared, || notify::tell("READY=1"))?;
+        serve(options, door, &log, cleared, || notify::tell("READY=1"))?;
         return Ok(Ended::Unmounted);
     }
     let file = match &log.file {
@@ -59,7 +66,7 @@ pub fn start(options: &MountOptions, log: &LogOptions, foreground: bool, cleared
                 done
             });
             let ready = || reporter.take().into_iter().for_each(background::Reporter::ready);
-            let served = detached.and_then(|()| serve(options, &log, cleared, ready));
+            let served = detached.and_then(|()| serve(options, door, &log, cleared, ready));
             if let (Err(e), Some(reporter)) = (&served, reporter.take()) {
                 reporter.failed(e);
             }
@@ -69,11 +76,21 @@ pub fn start(options: &MountOptions, log: &LogOptions, foreground: bool, cleared
 }
 
 /// Serves until the mount is gone.
-fn serve(options: &MountOptions, log: &Arc<Log>, cleared: usize, ready: impl FnOnce()) -> Result<()> {
+fn serve(
+    options: &MountOptions,
+    door: Option<&bioformats::Options>,
+    log: &Arc<Log>,
+    cleared: usize,
+    ready: impl FnOnce(),
+) -> Result<()> {
     let started = Instant::now();
     limits::raise_open_files();
     if cleared > 0 {
         log::warn!("{}: a mount whose daemon was gone has been cleared", options.mountpoint.display());
+    }
+    if let Some(door) = door {
+        let folder = if options.source.is_file() { options.source.parent() } else { None };
+        bioformats::install(door, folder.unwrap_or(&options.source))?;
     }
     let control = Arc::new(Control::bind(&options.mountpoint)?);
     let fs = Fs::new(options, Arc::clone(log) as Arc<dyn crate::fs::Events>)?;

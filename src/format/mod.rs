@@ -2,6 +2,7 @@
 //!
 //! A format is one folder here and one line in [`FORMATS`].
 
+pub mod bioformats;
 pub mod czi;
 pub(crate) mod dates;
 pub mod details;
@@ -23,12 +24,12 @@ use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::io::{Fingerprint, ReadAt, Watch};
 use crate::model::plate::{MAX_SIDE, Plate};
 use crate::model::{Element, Rois, Role, Series, TileId};
 
-/// Every format, asked in this order.
+/// Every format that is read natively, asked in this order. [`bioformats`] comes after them.
 pub const FORMATS: &[&dyn Format] =
     &[&tiff::Tiff, &czi::Czi, &nd2::Nd2, &lif::Lif, &mrc::DeltaVision, &mrc::Mrc, &olympus::Oif, &oir::Oir];
 
@@ -229,7 +230,8 @@ pub fn split_image_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
         let stem = name.len().checked_sub(ending.len()).filter(|n| *n > 0)?;
         name[stem..].eq_ignore_ascii_case(ending).then(|| name.split_at(stem))
     };
-    let endings = FORMATS.iter().flat_map(|f| f.extensions()).chain(UNREAD.iter().map(|(ending, _)| ending));
+    let own = FORMATS.iter().map(|f| f.extensions()).chain([bioformats::BioFormats.extensions()]).flatten();
+    let endings = own.chain(UNREAD.iter().map(|(ending, _)| ending));
     endings.filter_map(|e| ends(e)).min_by_key(|(stem, _)| stem.len())
 }
 
@@ -256,16 +258,25 @@ pub fn open(
     let ends = |ending: &str| {
         name.len().checked_sub(ending.len()).is_some_and(|n| name[n..].eq_ignore_ascii_case(ending.as_bytes()))
     };
-    if let Some((_, why)) = UNREAD.iter().find(|(ending, _)| ends(ending)) {
+    if let Some((_, why)) = UNREAD.iter().find(|(ending, _)| ends(ending) && !bioformats::knows(place.path)) {
         return Err(named(Error::unsupported(*why)));
     }
     let head = file.read_vec(0, file.len().min(4096)).map_err(named)?;
-    let format = FORMATS
-        .iter()
-        .find(|f| f.sniff(&head))
-        .ok_or_else(|| named(Error::unsupported("no known format begins like this file")))?;
-    let witness = Arc::new(witness::Witness::new(file));
-    let source = format.open(Arc::clone(&witness) as Arc<dyn ReadAt>, place, limits, watch).map_err(named)?;
+    // A name that no native reader claims is read by the one that does, whatever the content looks like to others.
+    let native = FORMATS.iter().filter(|_| !bioformats::claims(place.path)).find(|f| f.sniff(&head));
+    let format: &dyn Format = match native {
+        Some(native) => *native,
+        None if bioformats::is_open() => &bioformats::BioFormats,
+        None => return Err(named(Error::unsupported("no known format begins like this file"))),
+    };
+    let witness = Arc::new(witness::Witness::new(Arc::clone(&file)));
+    let (format, source) = match format.open(Arc::clone(&witness) as Arc<dyn ReadAt>, place, limits, watch) {
+        Err(e) if e.kind() == Kind::Unsupported && native.is_some() && bioformats::knows(place.path) => {
+            let door: &dyn Format = &bioformats::BioFormats;
+            (door, bioformats::instead(&e, file, place, limits, watch).map_err(named)?)
+        }
+        opened => (format, opened.map_err(named)?),
+    };
     if let Some(failure) = witness.failure() {
         return Err(named(failure));
     }

@@ -41,6 +41,10 @@ impl ReadAt for Witness {
         self.file.verify()
     }
 
+    fn location(&self) -> Option<std::path::PathBuf> {
+        self.file.location()
+    }
+
     fn fingerprint(&self) -> Fingerprint {
         self.file.fingerprint()
     }

@@ -1,7 +1,7 @@
 //! A file of the source tree, opened beneath a directory and read by `pread`.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -111,5 +111,10 @@ impl ReadAt for SourceFile {
 
     fn fingerprint(&self) -> Fingerprint {
         self.print
+    }
+
+    fn location(&self) -> Option<PathBuf> {
+        let root = std::fs::read_link(format!("/proc/self/fd/{}", self.root.as_raw_fd())).ok()?;
+        Some(root.join(&self.relative))
     }
 }

@@ -47,6 +47,11 @@ pub trait ReadAt: Send + Sync {
     /// The state it was opened in.
     fn fingerprint(&self) -> Fingerprint;
 
+    /// Absolute path that leads to it now, for programs that open files by name; `None` if it has none.
+    fn location(&self) -> Option<std::path::PathBuf> {
+        None
+    }
+
     /// Reads `len` bytes at `offset` into a new buffer; the end is checked before anything is allocated.
     ///
     /// # Errors

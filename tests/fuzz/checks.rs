@@ -269,7 +269,7 @@ pub fn pictures(data: &[u8]) {
         &fax::GROUP4,
         &jpeg2000::CODEC,
         &jpegxl::CODEC,
-        &jpegxr::CODEC,
+        &jpegxr::HERE,
         &lerc::CODEC,
         &png::CODEC,
         &webp::CODEC,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::args::MetadataArgs;
-use super::{Exit, Failure, report};
+use super::args::{DoorArgs, MetadataArgs};
+use super::{Exit, Failure, report, settings};
 use crate::catalog::{self, Dataset};
 use crate::metadata::Term;
 use crate::metadata::quality::Current;
@@ -92,7 +92,7 @@ struct Wanted<'a> {
 
 /// Opens, reports, prints.
 pub fn run(args: &MetadataArgs) -> Result<Exit, Failure> {
-    let dataset = open(&args.file, args.root.as_deref())?;
+    let dataset = open(&args.file, args.root.as_deref(), &args.door)?;
     let reports = Reports::new(&dataset.record);
     let images: Vec<ImageReport> = reports.images().collect();
     let document = document(&args.file, &dataset, reports.warnings(), &images);
@@ -106,8 +106,9 @@ pub fn run(args: &MetadataArgs) -> Result<Exit, Failure> {
 }
 
 /// Opens a file as a mount of `root` would, with its sidecars.
-pub fn open(file: &Path, root: Option<&Path>) -> Result<Dataset, Failure> {
+pub fn open(file: &Path, root: Option<&Path>, door: &DoorArgs) -> Result<Dataset, Failure> {
     let (source, relative) = place(file, root)?;
+    settings::open_door(door, source.canonical())?;
     catalog::open(&source, &relative)
         .map_err(|e| Failure { message: format!("{}: {}", file.display(), e.reason()), ..e.into() })
 }

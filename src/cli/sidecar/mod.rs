@@ -10,7 +10,7 @@ mod template;
 
 /// Opens, writes the template.
 pub fn run(args: &SidecarArgs) -> Result<Exit, Failure> {
-    let dataset = metadata::open(&args.file, args.root.as_deref())?;
+    let dataset = metadata::open(&args.file, args.root.as_deref(), &args.door)?;
     let images: Vec<ImageReport> = Reports::new(&dataset.record).images().collect();
     let text = template::write(&dataset.record, &images, args.tier);
     if !args.write {
