@@ -162,10 +162,9 @@ impl Pool {
     fn start(&self, moved: &mut dyn FnMut(bool) -> Result<()>) -> Result<Worker> {
         let started = Process::start(&self.spec.arguments).and_then(|process| {
             let mut worker = Worker { process, number: 0, topics: VecDeque::new() };
-            // It says by itself that it is ready, or why it never will be.
-            worker
-                .hear(0, Patience::strict(self.spec.start), self.spec.name, &mut |moves| drop(moved(moves)))?
-                .result?;
+            // It says by itself that it is ready, or why it never will be; whoever waits sees that it works on that.
+            let patience = Patience { idle: self.spec.start, total: 2 * self.spec.start };
+            worker.hear(0, patience, self.spec.name, &mut |moves| drop(moved(moves)))?.result?;
             Ok(worker)
         });
         let mut state = lock(&self.state);

@@ -164,9 +164,11 @@ mod tests {
     fn nonsense_is_refused_before_room_is_made_for_it() {
         let mut unmarked = head(0, 7, 0);
         unmarked[0] ^= 1;
-        for message in [head(0, 8, 0), head(0, 7, 4), head(0, 7, u64::MAX), head(99, 7, 0), head(1, 7, 4097), unmarked]
-        {
+        for message in [head(0, 8, 0), head(99, 7, 0), head(1, 7, 4097), unmarked] {
             assert_eq!(heard(&message, 3).err().map(|e| e.kind()), Some(Kind::Io));
+        }
+        for message in [head(0, 7, 4), head(0, 7, u64::MAX)] {
+            assert_eq!(heard(&message, 3).err().map(|e| e.kind()), Some(Kind::OverLimit));
         }
         let short = [&head(0, 7, 3)[..], b"ab"].concat();
         for end in 0..short.len() {

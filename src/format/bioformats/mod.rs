@@ -169,8 +169,9 @@ impl Door {
             watch.check()
         });
         // Where the source lies is nobody's business who reads the mount.
-        answer.map_err(|e| match e.what().contains(&*self.root.to_string_lossy()) {
-            true => Error::new(e.kind(), e.what().replace(&*self.root.to_string_lossy(), "SOURCE")),
+        let root = format!("{}/", self.root.display());
+        answer.map_err(|e| match e.what().contains(&root) {
+            true => Error::new(e.kind(), e.what().replace(&root, "")),
             false => e,
         })
     }

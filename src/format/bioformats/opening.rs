@@ -17,6 +17,8 @@ use crate::sync::Arc;
 
 /// Files of a dataset.
 const MOST_FILES: usize = 1 << 16;
+/// Channels of a series.
+const MOST_CHANNELS: u64 = 1 << 14;
 
 /// Asks a helper about a file.
 pub(super) fn open(
@@ -37,9 +39,7 @@ pub(super) fn open(
     let request = Request::Open(asked.clone());
     let answer = door.ask(asked.state, &request, limits.index_bytes / 2, door.opening(), watch)?;
     watch.tick();
-    let nonsense =
-        |e: serde_json::Error| Error::new(Kind::Io, format!("a Bio-Formats helper answered with nonsense ({e})"));
-    let said: Described = serde_json::from_slice(&answer).map_err(nonsense)?;
+    let said = heard(&answer)?;
     drop(answer);
     let mut warnings: Vec<String> =
         vec![note.unwrap_or_else(|| format!("read by Bio-Formats as {:.100}", said.format))];
@@ -48,25 +48,7 @@ pub(super) fn open(
     // Readers name files by their whole paths here and there; where the source lies is nobody's business who reads the mount.
     let root = format!("{}/", door.root.display());
     let xml = if said.xml.contains(&root) { said.xml.replace(&root, "") } else { said.xml };
-    let document: Arc<[u8]> = xml.into_bytes().into();
-    let mut ome = omexml::parse(&document).unwrap_or_else(|e| {
-        warnings.push(format!("OME-XML of Bio-Formats: {}", e.reason()));
-        Ome::default()
-    });
-    warnings.append(&mut ome.warnings);
-    let (mut series, mut images) = (Vec::with_capacity(said.series.len().min(1 << 16)), Vec::new());
-    for (number, image) in said.series.into_iter().enumerate() {
-        watch.check()?;
-        let meta = ome.images.get(number);
-        let one = one(&image, meta, limits, &mut warnings).map_err(|e| e.at(format!("series {number}")))?;
-        images.push(Image { levels: Vec::new(), palette: None, ..image });
-        series.push(one);
-    }
-    settle_roles(&mut series);
-    let plain = series.len() == ome.images.len() && series.iter().all(|s| s.role == Role::Image);
-    let rois = std::mem::take(&mut ome.rois);
-    let known = |p: &Plate| p.wells.iter().flat_map(|w| &w.fields).all(|f| (f.series as usize) < series.len());
-    let plates = std::mem::take(&mut ome.plates).into_iter().filter(|p| plain && known(p)).collect();
+    let Understood { series, images, plates, rois } = Understood::new(&xml, said.series, limits, watch, &mut warnings)?;
     Ok(Dataset {
         door,
         file,
@@ -74,13 +56,60 @@ pub(super) fn open(
         others,
         members,
         plates,
-        rois: if plain { rois } else { Rois::default() },
+        rois,
         series,
         images,
-        document,
+        document: xml.into_bytes().into(),
         warnings,
         checked_ms: crate::sync::AtomicU64::new(0),
     })
+}
+
+fn heard(answer: &[u8]) -> Result<Described> {
+    let nonsense = |e| Error::new(Kind::Io, format!("a Bio-Formats helper answered with nonsense ({e})"));
+    serde_json::from_slice(answer).map_err(nonsense)
+}
+
+/// What a description comes to.
+struct Understood {
+    series: Vec<Series>,
+    images: Vec<Image>,
+    plates: Vec<Plate>,
+    rois: Rois,
+}
+
+impl Understood {
+    fn new(
+        xml: &str,
+        described: Vec<Image>,
+        limits: &Limits,
+        watch: &Watch,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
+        let mut ome = omexml::parse(xml.as_bytes()).unwrap_or_else(|e| {
+            warnings.push(format!("OME-XML of Bio-Formats: {}", e.reason()));
+            Ome::default()
+        });
+        warnings.append(&mut ome.warnings);
+        let (mut series, mut images, mut held) = (Vec::new(), Vec::new(), 0);
+        for (number, image) in described.into_iter().enumerate() {
+            watch.check()?;
+            watch.tick();
+            let meta = ome.images.get(number);
+            let one = one(&image, meta, limits, warnings).map_err(|e| e.at(format!("series {number}")))?;
+            held += one.heap_bytes() + size_of::<Image>() as u64;
+            if held > limits.index_bytes {
+                return Err(Error::over_limit(format!("{number} series take {held} bytes of structure")));
+            }
+            images.push(Image { levels: Vec::new(), palette: None, ..image });
+            series.push(one);
+        }
+        settle_roles(&mut series);
+        let plain = series.len() == ome.images.len() && series.iter().all(|s| s.role == Role::Image);
+        let known = |p: &Plate| p.wells.iter().flat_map(|w| &w.fields).all(|f| (f.series as usize) < series.len());
+        let plates = ome.plates.into_iter().filter(|p| plain && known(p)).collect();
+        Ok(Understood { series, images, plates, rois: if plain { ome.rois } else { Rois::default() } })
+    }
 }
 
 /// The files of the dataset, each looked at once. All must lie below the folder of the opened one, as with any format.
@@ -123,6 +152,9 @@ fn one(image: &Image, meta: Option<&omexml::Image>, limits: &Limits, warnings: &
         return Err(Error::malformed(format!("{} samples a pixel", image.samples)));
     }
     let pixel = image.samples * dtype.size() as u64;
+    if image.levels.first().is_some_and(|l| l.c.saturating_mul(image.samples) > MOST_CHANNELS) {
+        return Err(Error::over_limit(format!("more than {MOST_CHANNELS} channels")));
+    }
     let first = image.levels.first().ok_or_else(|| Error::malformed("no resolution"))?;
     let mut levels: Vec<Level> = Vec::new();
     for (number, at) in image.levels.iter().enumerate() {
@@ -212,7 +244,7 @@ fn settle_roles(series: &mut [Series]) {
 fn channels(planes: u64, samples: u64, rgb: bool, said: &[omexml::Channel]) -> Vec<Channel> {
     const COLORS: [(&str, Rgb); 4] =
         [("R", Rgb(255, 0, 0)), ("G", Rgb(0, 255, 0)), ("B", Rgb(0, 0, 255)), ("A", Rgb(255, 255, 255))];
-    let total = planes.saturating_mul(samples).min(1 << 16);
+    let total = planes.saturating_mul(samples).min(MOST_CHANNELS);
     let by_sample = samples == 1 || said.len() as u64 == total;
     let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let described = |n: u64| {
@@ -303,5 +335,56 @@ mod tests {
         let mut alone = vec![named("label")];
         settle_roles(&mut alone);
         assert_eq!(alone[0].role, Role::Image);
+    }
+
+    #[test]
+    fn whatever_a_helper_says_is_taken_apart_or_refused() {
+        let xml = r#"<OME><Image ID="Image:0" Name="a"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="50" SizeY="40"
+            SizeZ="3" SizeC="6" SizeT="1" PhysicalSizeX="0.5"><Channel ID="Channel:0:0" Name="c" SamplesPerPixel="3"/></Pixels></Image></OME>"#;
+        let mut second = image();
+        second.palette = Some([vec![1; 256], vec![2; 256], vec![3; 256]]);
+        (second.samples, second.levels[0].c) = (1, 2);
+        let series = vec![image(), second];
+        let said = Described { format: "x".into(), used: vec!["/a/b".into()], xml: xml.into(), series };
+        let good = serde_json::to_vec(&said).unwrap();
+        let limits = Limits { unit_bytes: 4 << 20, index_bytes: 8 << 20, palette_rgb: false };
+        let take = |bytes: &[u8]| {
+            let said = heard(bytes)?;
+            Understood::new(&said.xml, said.series, &limits, &Watch::default(), &mut Vec::new())
+        };
+        let whole = take(&good).unwrap();
+        let names = (whole.series[0].name.as_str(), whole.series[0].channels[1].name.as_deref());
+        assert_eq!(names, ("a", Some("c G")));
+        assert!(whole.series[1].colormap.is_some());
+        // Bytes of numbers, brackets and quotes, in a fixed order that looks like chance.
+        let mut state = 1_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let mut refused = 0;
+        for _ in 0..20_000 {
+            let mut bad = good.clone();
+            for _ in 0..=next(3) {
+                let at = next(bad.len());
+                match next(3) {
+                    0 => bad[at] = b"0123456789-e.\"{}[],"[next(19)],
+                    1 => bad.insert(at, b"0123456789"[next(10)]),
+                    _ => drop(bad.remove(at)),
+                }
+            }
+            match take(&bad) {
+                Ok(found) => {
+                    for series in &found.series {
+                        assert_eq!(series.channels.len() as u64, series.shape().c);
+                        let unit = series.levels[0].unit;
+                        let bytes = unit.y * unit.x * series.samples * series.dtype.size() as u64;
+                        assert!(bytes <= limits.unit_bytes, "{unit:?}");
+                    }
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 1000, "{refused}");
     }
 }
