@@ -19,7 +19,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// Formats with readers of their own, as the manifest names them.
-const CONTAINERS: &[&str] = &["CZI", "ND2", "LIF", "DeltaVision", "OIB", "OIF", "OIR"];
+const CONTAINERS: &[&str] = &["CZI", "ND2", "LIF", "DeltaVision", "OIB", "OIF", "OIR", "IMS"];
 
 fn corpus() -> Option<(PathBuf, Value)> {
     let root = common::corpus()?;

@@ -16,6 +16,7 @@ pub mod jpeg_wide;
 pub mod jpegxl;
 pub mod jpegxr;
 pub mod lerc;
+pub mod lz4;
 pub mod lzma;
 pub mod lzw;
 pub mod packbits;

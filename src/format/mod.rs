@@ -6,9 +6,13 @@ pub mod bioformats;
 pub mod czi;
 pub(crate) mod dates;
 pub mod details;
+mod hdf5;
+pub mod imaris;
 pub mod lif;
 pub mod mrc;
 pub mod nd2;
+pub mod nifti;
+pub mod nrrd;
 pub mod oir;
 mod ole2;
 pub mod olympus;
@@ -17,6 +21,7 @@ mod pieces;
 mod stretch;
 pub(crate) mod strided;
 pub mod tiff;
+mod unpacked;
 mod witness;
 pub(crate) mod xml;
 
@@ -30,8 +35,19 @@ use crate::model::plate::{MAX_SIDE, Plate};
 use crate::model::{Element, Rois, Role, Series, TileId};
 
 /// Every format that is read natively, asked in this order. [`bioformats`] comes after them.
-pub const FORMATS: &[&dyn Format] =
-    &[&tiff::Tiff, &czi::Czi, &nd2::Nd2, &lif::Lif, &mrc::DeltaVision, &mrc::Mrc, &olympus::Oif, &oir::Oir];
+pub const FORMATS: &[&dyn Format] = &[
+    &tiff::Tiff,
+    &czi::Czi,
+    &nd2::Nd2,
+    &lif::Lif,
+    &imaris::Imaris,
+    &nrrd::Nrrd,
+    &nifti::Nifti,
+    &mrc::DeltaVision,
+    &mrc::Mrc,
+    &olympus::Oif,
+    &oir::Oir,
+];
 
 /// Endings of images that are known and not read, and what is said of them: better an error that names it than a picture for
 /// previews in the place of a slide.
