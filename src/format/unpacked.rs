@@ -23,12 +23,10 @@ pub(super) enum Compression {
 
 /// Bytes that come out of a stream at once.
 const BLOCK: usize = 256 << 10;
-/// Blocks that are kept.
-const BLOCKS: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+/// Blocks that are kept of one file.
+pub(super) const BLOCKS: usize = 16;
 /// Streams that are kept.
-const STREAMS: usize = 3;
-/// Memory of all of them: that of bzip2 is the largest, four megabytes.
-pub(super) const MEMORY: u64 = BLOCK as u64 * BLOCKS.get() as u64 + STREAMS as u64 * (4 << 20);
+const STREAMS: usize = 2;
 
 /// The file.
 pub(super) struct Unpacked {
@@ -60,6 +58,13 @@ impl Compression {
         }
     }
 
+    /// Bytes of memory that a file takes of which so many blocks are kept.
+    pub fn memory(self, blocks: usize) -> u64 {
+        // The window of gzip and its input; the block of bzip2.
+        let stream = if self == Compression::Gzip { 256 << 10 } else { 4 << 20 };
+        (BLOCK * (blocks + 1) + STREAMS * stream) as u64
+    }
+
     fn name(self) -> &'static str {
         match self {
             Compression::Gzip => "gzip",
@@ -71,8 +76,9 @@ impl Compression {
 impl Unpacked {
     /// What is compressed in `file` from byte `start` on. Its length is not known before all of it was read: `length` is
     /// what others say it must be.
-    pub fn new(file: Arc<dyn ReadAt>, start: u64, compression: Compression, length: u64) -> Self {
-        let state = State { blocks: LruCache::new(BLOCKS), streams: Vec::new() };
+    pub fn new(file: Arc<dyn ReadAt>, (start, compression): (u64, Compression), length: u64, blocks: usize) -> Self {
+        let blocks = NonZeroUsize::new(blocks).unwrap_or(NonZeroUsize::MIN);
+        let state = State { blocks: LruCache::new(blocks), streams: Vec::new() };
         Unpacked { file, start, compression, length, state: Mutex::new(state) }
     }
 
@@ -162,8 +168,9 @@ mod tests {
         for (compression, packed) in
             [(Compression::Gzip, gzip.finish().unwrap()), (Compression::Bzip2, bzip2.finish().unwrap())]
         {
-            let open =
-                |bytes: &[u8]| Unpacked::new(Arc::new(MemoryFile(bytes.to_vec())), 5, compression, data.len() as u64);
+            let open = |bytes: &[u8]| {
+                Unpacked::new(Arc::new(MemoryFile(bytes.to_vec())), (5, compression), data.len() as u64, 4)
+            };
             let file = open(&packed);
             for (offset, length) in
                 [(0, 10), (2_500_000, 500_000), (262_100, 100), (1_000_000, 1), (2_999_999, 1), (0, 3_000_000)]

@@ -30,7 +30,7 @@ pub fn by_name(name: &str) -> Option<fn(&[u8])> {
         "jpeg" => jpeg_stream,
         "pictures" => pictures,
         // Told apart by what they begin with.
-        "image" | "czi" | "nd2" | "lif" | "mrc" | "oib" | "oir" => image,
+        "image" | "czi" | "nd2" | "lif" | "mrc" | "imaris" | "nrrd" | "nifti" | "oib" | "oir" => image,
         _ => return None,
     })
 }

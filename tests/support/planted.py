@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from . import containers, dialects, fixtures, olympus, slides
+from . import containers, dialects, fixtures, olympus, slides, volumes
 
 MARK = "zqx7"  # stands in everything planted, and nowhere else
 
@@ -228,6 +228,31 @@ def oir(path, plant):
     olympus.oir(path, containers.count([2, 6, 8]), "CYX", extra=extra)
 
 
+def imaris(path, plant):
+    """Attributes of the image and of a channel, and a group of others'."""
+    own = {key.replace(" ", ""): value for key, value in plant.pairs().items()}
+    image = own | {"Name": plant.path, "ManufactorString": plant.serial, "Description": plant.note}
+    volumes.ims(path, containers.count([1, 1, 2, 6, 8]), image=image, channel={"Description": plant.note, "Operator": plant.person})
+    import h5py
+    with h5py.File(path, "r+") as f:
+        log = f.create_group("DataSetInfo/Log")
+        for key, value in own.items():
+            log.attrs[key] = volumes.chars(value)
+
+
+def nrrd(path, plant):
+    volumes.nrrd(path, containers.count([8, 6, 2]), {"content": plant.text(), "operator": plant.person, "serial": plant.serial})
+
+
+def nifti(path, plant):
+    """Texts of the header."""
+    volumes.nifti(path, containers.count([8, 6, 2]))
+    with open(path, "r+b") as f:
+        for at, size, text in ((4, 10, plant.person), (14, 18, plant.serial), (148, 80, plant.text()), (228, 24, plant.path), (328, 16, plant.note)):
+            f.seek(at)
+            f.write(text.encode()[:size].ljust(size, b"\0"))
+
+
 def write_all(root, monkeypatch):
     """Every kind of file in a folder of its own, whose name is planted too. Gives the plants by kind."""
     plants = {}
@@ -276,6 +301,9 @@ def write_all(root, monkeypatch):
     fluoview(olympus.oib, os.path.join(at, f"{MARK}a.oib"), plant)
     at, plant = folder("oir")
     oir(os.path.join(at, f"{MARK}a.oir"), plant)
+    for kind, write, name in [("imaris", imaris, "a.ims"), ("nrrd", nrrd, "a.nrrd"), ("nifti", nifti, "a.nii")]:
+        at, plant = folder(kind)
+        write(os.path.join(at, f"{MARK}{name}"), plant)
     at, plant = folder("ordinary")
     for name in (f"{MARK}notes.txt", f"{MARK}.xml", "readme"):
         with open(os.path.join(at, name), "w", encoding="utf-8") as f:

@@ -1,13 +1,15 @@
 """First inputs of the fuzz targets: small images of every kind that tifffile writes, and pieces of them."""
+import gzip
 import io
 import os
 import pathlib
 
 import imagecodecs
+import nibabel
 import numpy as np
 import tifffile
 
-from . import containers, olympus
+from . import containers, olympus, volumes
 
 PIXELS = (np.arange(24 * 20).reshape(24, 20) * 37 % 251).astype(np.uint8)
 
@@ -69,6 +71,25 @@ def _containers(folder):
         containers.czi(folder / "one", blocks, xml)
         yield "czi", name, (folder / "one").read_bytes()
     (folder / "one").unlink()
+    yield from _volumes(folder)
+
+
+def _volumes(folder):
+    stack = containers.count([1, 2, 3, 6, 7])
+    for libver, options in (("earliest", {"compression": "gzip"}), ("v110", {"fletcher32": True, "shuffle": True}), ("latest", {"maxshape": (None, 8, 8)})):
+        volumes.ims(folder / "one", stack[:, :1] if libver == "earliest" else stack, (2, 4, 4), libver=libver, **options)
+        yield "imaris", libver, (folder / "one").read_bytes()
+    (folder / "one").unlink()
+    colours = {"kinds": ["RGB-color", "domain", "domain", "time"]}
+    for encoding in ("raw", "gzip", "bzip2", "ascii"):
+        volumes.nrrd(folder / "one.nrrd", containers.count([3, 4, 5, 2], np.uint8), {"encoding": encoding} | colours)
+        yield "nrrd", encoding, (folder / "one.nrrd").read_bytes()
+    (folder / "one.nrrd").unlink()
+    for name, kind, order in (("first", "Nifti1Image", "<"), ("second", "Nifti2Image", ">")):
+        volumes.nifti(folder / "one.nii", stack[0].T, (0.5, 0.5, 2, 1), getattr(nibabel, kind), order=order)
+        yield "nifti", name, (folder / "one.nii").read_bytes()
+        yield "nifti", f"{name}-packed", gzip.compress((folder / "one.nii").read_bytes(), mtime=0)
+        (folder / "one.nii").unlink()
 
 
 def write(folder):

@@ -101,13 +101,12 @@ impl Hdf5 {
     /// As [`Hdf5::tree2`]; `OverLimit` for more bytes than are allowed.
     pub(super) fn records2(&self, tree: &Tree2, watch: &Watch) -> Result<Vec<Vec<u8>>> {
         let Some(root) = tree.root else { return Ok(Vec::new()) };
-        let (mut all, mut nodes, mut held) = (Vec::new(), 0_u64, 0_u64);
+        let (mut all, mut held) = (Vec::new(), 0_u64);
         let mut waiting = vec![(root, tree.depth, tree.count)];
         while let Some((address, depth, count)) = waiting.pop() {
             watch.check()?;
-            nodes += 1;
-            held += count * (tree.record as u64 + 32);
-            if held.max(nodes * 64) > self.most {
+            held = held.saturating_add(count.saturating_mul(tree.record as u64 + 32)).saturating_add(tree.node);
+            if held > self.most {
                 return Err(Error::over_limit(format!("{held} bytes of records")));
             }
             let node = self.node2(tree, address, depth, count)?;

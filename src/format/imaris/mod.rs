@@ -111,11 +111,17 @@ fn series(volumes: &Volumes, limits: &Limits, warnings: &mut Vec<String>) -> Res
 
 /// Chunks smaller than this are put together.
 const SMALL: u64 = 256;
+/// At most so many in a unit.
+const MOST_CHUNKS: u64 = 64;
 
 /// Rows and columns of one chunk or several.
 fn unit(level: &Level, tile: TileSize, element: u64, limits: &Limits) -> TileSize {
     let [_, height, width] = level.size;
     let (mut tall, mut wide) = ((SMALL / tile.y).max(1), (SMALL / tile.x).max(1));
+    // Each is looked for by itself.
+    while tall * wide > MOST_CHUNKS {
+        (tall, wide) = (tall.div_ceil(2), wide.div_ceil(2));
+    }
     if level.is_packed() {
         // Deep chunks hold parts of many planes.
         while tall * wide > 1

@@ -49,11 +49,8 @@ impl Format for Nifti {
     ) -> Result<Arc<dyn ImageSource>> {
         let packed = file.read_vec(0, file.len().min(3))? == GZIP;
         // The length of what is packed is only known from the header.
-        let plain: Arc<dyn ReadAt> = if packed {
-            Arc::new(Unpacked::new(Arc::clone(&file), 0, Compression::Gzip, u64::MAX))
-        } else {
-            Arc::clone(&file)
-        };
+        let plain: Arc<dyn ReadAt> =
+            if packed { Arc::new(unpack(Arc::clone(&file), u64::MAX)) } else { Arc::clone(&file) };
         let header = read_header(plain.as_ref())?;
         watch.tick();
         let mut layout = Layout::chunky(header.width(), header.height(), header.samples, header.bits, header.number);
@@ -71,7 +68,7 @@ impl Format for Nifti {
             let (number, data) = members.add(&name)?;
             (members, number, if packed { None } else { Some(data.len()) })
         } else if packed {
-            let unpacked = Arc::new(Unpacked::new(file, 0, Compression::Gzip, end));
+            let unpacked = Arc::new(unpack(file, end));
             (Members::new(unpacked, place), 0, None)
         } else {
             let length = file.len();
@@ -88,7 +85,7 @@ impl Format for Nifti {
         }
         let mut series = layout.series((t, g, z), limits);
         describe(&mut series, &header);
-        let held = if stored.is_none() { unpacked::MEMORY } else { 0 };
+        let held = if stored.is_none() { Compression::Gzip.memory(unpacked::BLOCKS) } else { 0 };
         let source = Strided {
             series: vec![series],
             layouts: vec![vec![layout]],
@@ -109,6 +106,11 @@ fn read_header(file: &dyn ReadAt) -> Result<Header> {
         head = file.read_vec(0, file.len().min(MOST_HEADER))?;
     }
     Header::read(&head)
+}
+
+/// What comes out of a packed file.
+fn unpack(file: Arc<dyn ReadAt>, length: u64) -> Unpacked {
+    Unpacked::new(file, (0, Compression::Gzip), length, unpacked::BLOCKS)
 }
 
 /// The file of the samples beside a header, and whether it is packed.
@@ -133,7 +135,7 @@ fn opener(place: &Place<'_>, packed: bool, end: u64) -> super::OpenMember {
     }
     Arc::new(move |path: &Path| {
         let file = open(path)?;
-        Ok(Arc::new(Unpacked::new(file, 0, Compression::Gzip, end)) as Arc<dyn ReadAt>)
+        Ok(Arc::new(unpack(file, end)) as Arc<dyn ReadAt>)
     })
 }
 

@@ -149,13 +149,6 @@ fn uses(header: &Header) -> Vec<Use> {
             *one = Use::Values;
         }
     }
-    let told = uses.iter().any(|u| matches!(u, Use::Values | Use::Colors | Use::List));
-    // Three or four numbers at each place, and nothing is said of them.
-    let colors =
-        !told && rank >= 3 && uses[0] == Use::Unknown && (3..=4).contains(&header.sizes[0]) && header.bits == 8;
-    if colors && !header.fields.contains_key("spacings") {
-        uses[0] = Use::Colors;
-    }
     uses.iter_mut().filter(|u| **u == Use::Unknown).for_each(|u| *u = Use::Space);
     uses
 }

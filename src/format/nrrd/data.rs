@@ -6,13 +6,15 @@ use super::header::{Encoding, Header, Location};
 use crate::codec::raster::Number;
 use crate::error::{Error, Result};
 use crate::format::strided::Members;
-use crate::format::unpacked::Unpacked;
+use crate::format::unpacked::{self, Unpacked};
 use crate::format::{Limits, OpenMember, Place};
 use crate::io::{Fingerprint, MemoryFile, ReadAt, Watch};
 use crate::sync::Arc;
 
 /// Lines are looked for in pieces of so many bytes.
 const PIECE: u64 = 64 << 10;
+/// Blocks that are kept of each of several packed files.
+const FEW: usize = 2;
 
 /// Files of samples.
 pub(super) struct Files {
@@ -23,7 +25,7 @@ pub(super) struct Files {
     pub each: u64,
     /// Where they begin.
     pub start: u64,
-    /// Memory of samples that were text.
+    /// Memory of samples that were text, and of what unpacks files.
     pub held: u64,
 }
 
@@ -40,6 +42,8 @@ struct Reading {
     number: Number,
     bits: u32,
     most: u64,
+    /// Blocks that are kept of what was unpacked.
+    blocks: usize,
 }
 
 /// Samples that were text, with what tells the state of their file.
@@ -117,7 +121,8 @@ impl Reading {
             Encoding::Packed(compression) => {
                 let skip = self.byte_skip.unsigned_abs();
                 let length = self.length.saturating_add(skip);
-                let unpacked: Arc<dyn ReadAt> = Arc::new(Unpacked::new(file, start, compression, length));
+                let unpacked: Arc<dyn ReadAt> =
+                    Arc::new(Unpacked::new(file, (start, compression), length, self.blocks));
                 // Bytes are skipped in what comes out.
                 if skip == 0 { unpacked } else { Arc::new(Behind { file: unpacked, start: skip }) }
             }
@@ -165,6 +170,9 @@ fn hex(text: &[u8]) -> Result<Vec<u8>> {
 fn numbers(text: &[u8], number: Number, bits: u32) -> Result<Vec<u8>> {
     let bytes = bits as usize / 8;
     let mut all = Vec::new();
+    // A number that nothing follows may be the beginning of a longer one.
+    let end = text.iter().rposition(|b| b.is_ascii_whitespace() || *b == b',').unwrap_or(0);
+    let text = text.get(..end).unwrap_or_default();
     for word in text.split(|b| b.is_ascii_whitespace() || *b == b',').filter(|w| !w.is_empty()) {
         let word = String::from_utf8_lossy(word);
         let wrong = || Error::malformed(format!("{word:.40?} among the samples"));
@@ -213,8 +221,13 @@ impl Files {
             number: header.number,
             bits: header.bits,
             most: limits.index_bytes / 2,
+            blocks: unpacked::BLOCKS,
         };
-        let held = if text { all } else { 0 };
+        let held = match header.encoding {
+            Encoding::Raw => 0,
+            Encoding::Packed(compression) => compression.memory(unpacked::BLOCKS),
+            Encoding::Text | Encoding::Hex => all,
+        };
         let names = match &header.location {
             Location::Here(start) => {
                 reading.from = *start;
@@ -229,6 +242,8 @@ impl Files {
         };
         let each = share(header, names.len() as u64, all)?;
         reading.length = each;
+        // A few files are open at a time.
+        reading.blocks = if names.len() > 1 { FEW } else { unpacked::BLOCKS };
         if text {
             reading.most /= names.len().clamp(1, 16) as u64;
         }
@@ -245,6 +260,12 @@ impl Files {
             watch.tick();
         }
         warnings.truncate(16);
+        let held = match header.encoding {
+            Encoding::Packed(compression) => {
+                compression.memory(reading.blocks).saturating_mul(names.len().min(16) as u64)
+            }
+            _ => held,
+        };
         Ok(Files { members, first: 1, each, start: 0, held })
     }
 }
@@ -275,11 +296,11 @@ mod tests {
     fn samples_that_are_text() {
         assert_eq!(hex(b"0aFF\n 01").unwrap(), [10, 255, 1]);
         assert!(hex(b"0g").is_err());
-        assert_eq!(numbers(b"1 -2\n300", Number::Signed, 16).unwrap(), [1, 0, 254, 255, 44, 1]);
-        assert_eq!(numbers(b"18446744073709551615", Number::Unsigned, 64).unwrap(), [255; 8]);
-        assert_eq!(numbers(b"0.5", Number::Float, 32).unwrap(), 0.5_f32.to_le_bytes());
+        assert_eq!(numbers(b"1 -2\n300 12", Number::Signed, 16).unwrap(), [1, 0, 254, 255, 44, 1]);
+        assert_eq!(numbers(b"18446744073709551615\n", Number::Unsigned, 64).unwrap(), [255; 8]);
+        assert_eq!(numbers(b"0.5\n", Number::Float, 32).unwrap(), 0.5_f32.to_le_bytes());
         for bad in ["256", "-1", "x", "1.5"] {
-            assert!(numbers(bad.as_bytes(), Number::Unsigned, 8).is_err(), "{bad}");
+            assert!(numbers(format!("{bad} ").as_bytes(), Number::Unsigned, 8).is_err(), "{bad}");
         }
     }
 }

@@ -70,9 +70,8 @@ fn text(file: &dyn ReadAt) -> Result<(String, Option<u64>)> {
     loop {
         let more = (size - bytes.len() as u64).min(file.len() - bytes.len() as u64);
         bytes.extend(file.read_vec(bytes.len() as u64, more)?);
-        let blank = [&b"\n\n"[..], b"\n\r\n"]
-            .iter()
-            .filter_map(|mark| bytes.windows(mark.len()).position(|w| w == *mark).map(|at| (at, at + mark.len())));
+        let blank = |mark: &[u8]| bytes.windows(mark.len()).position(|w| w == mark).map(|at| (at, at + mark.len()));
+        let blank = [blank(b"\n\n"), blank(b"\n\r\n")].into_iter().flatten();
         if let Some((end, start)) = blank.min() {
             let head = bytes.get(..end).unwrap_or_default();
             return Ok((String::from_utf8_lossy(head).into_owned(), Some(start as u64)));
@@ -148,7 +147,8 @@ impl Header {
         };
         let big_endian = match fields.remove("endian").map(|e| e.to_lowercase()).as_deref() {
             Some("little") => false,
-            Some("big") => true,
+            // Text has no order of bytes.
+            Some("big") => encoding != Encoding::Text,
             Some(other) => return Err(Error::malformed(format!("the byte order {other:?}"))),
             None if bits == 8 || encoding == Encoding::Text => false,
             None => return Err(missing("endian")),

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use self::axes::Axes;
 use self::data::Files;
-use self::header::{Encoding, Header};
-use super::strided::{Details, Layout, Members, Packing, Planes, Spot, Strided};
-use super::{Format, ImageSource, Limits, Place, unpacked};
+use self::header::Header;
+use super::strided::{Details, Layout, Packing, Planes, Spot, Strided};
+use super::{Format, ImageSource, Limits, Place};
 use crate::error::{Error, Result};
 use crate::io::{ReadAt, Watch};
 use crate::model::Series;
@@ -59,15 +59,11 @@ impl Format for Nrrd {
         let files = Files::open(file, &header, place, limits, watch, &mut warnings)?;
         let mut series = layout.series((axes.t.0, axes.groups.0, axes.z.0), limits);
         axes.describe(&mut series, &header);
-        let held = match header.encoding {
-            Encoding::Packed(_) => unpacked::MEMORY,
-            _ => 0,
-        };
-        let Files { members, first, each, start, held: text } = files;
+        let Files { members, first, each, start, held } = files;
         let source = Strided {
             series: vec![series],
             layouts: vec![vec![layout]],
-            planes: Box::new(Slices { axes, first, each, start, held: held.saturating_add(text) }),
+            planes: Box::new(Slices { axes, first, each, start, held }),
             members,
             document: None,
             details: Details::default(),
@@ -81,13 +77,13 @@ impl Format for Nrrd {
 /// Planes of an array that is one file, or several of the same size.
 struct Slices {
     axes: Axes,
-    /// Number of the first file, as [`Members`] counts.
+    /// Number of the first file, as the members count.
     first: u32,
     /// Bytes of the array that each file holds.
     each: u64,
     /// First byte of the samples in each of them.
     start: u64,
-    /// Memory of what unpacks them.
+    /// Memory of what unpacks them, or of samples that were text.
     held: u64,
 }
 

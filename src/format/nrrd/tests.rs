@@ -132,7 +132,7 @@ fn damage_anywhere_does_no_harm() {
         }
         for end in 0..whole.len() {
             let read = open_with(whole[..end].to_vec(), Vec::new()).and_then(|(_, s)| plane(s.as_ref(), (0, 0, 1)));
-            assert!(read.is_err() || encoding == "gzip" && end + 8 >= whole.len(), "{encoding} cut at {end}");
+            assert!(read.is_err() || end + 8 >= whole.len() && encoding != "raw", "{encoding} cut at {end}");
         }
     }
     for sizes in ["1000000000000 1000000000000 2", "4294967296 1 1", "18446744073709551615 1 1"] {
