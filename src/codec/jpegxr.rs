@@ -100,7 +100,7 @@ pub fn help(parent: u32, scratch: PathBuf) -> Result<()> {
         memory: None,
         file: STREAM,
     })?;
-    serve(|| Input::new(&scratch), |input, request| answer(input, request))
+    serve(|| Input::new(&scratch), answer)
 }
 
 fn answer(input: &mut Input, request: &[u8]) -> std::result::Result<Vec<u8>, Refusal> {

@@ -29,6 +29,7 @@ pub fn by_name(name: &str) -> Option<fn(&[u8])> {
         "samples" => samples,
         "jpeg" => jpeg_stream,
         "pictures" => pictures,
+        "helper" => helper,
         // Told apart by what they begin with.
         "image" | "czi" | "nd2" | "lif" | "mrc" | "imaris" | "nrrd" | "nifti" | "oib" | "oir" => image,
         _ => return None,
@@ -288,6 +289,20 @@ pub fn pictures(data: &[u8]) {
         let row = (picture.width * picture.samples * picture.bits as usize).div_ceil(8);
         assert!(picture.data.len() >= row * picture.height, "{}: too few samples", codec.name);
     }
+}
+
+/// What a helper process says of a file: series that are sound, or an error.
+pub fn helper(data: &[u8]) {
+    let limits = limits();
+    let Ok(found) = format::bioformats::described(data, &limits) else { return };
+    for series in &found {
+        assert_eq!(series.channels.len() as u64, series.shape().c, "one channel for each");
+        for level in &series.levels {
+            let bytes = level.unit.y * level.unit.x * series.samples * series.dtype.size() as u64;
+            assert!(bytes > 0 && bytes <= limits.unit_bytes, "a unit of {bytes} bytes");
+        }
+    }
+    assert!(found.iter().map(Series::heap_bytes).sum::<u64>() <= limits.index_bytes, "more than may be kept");
 }
 
 /// Opens a file as an image and reads some units of every level: each has the size that was promised.

@@ -269,6 +269,25 @@ def test_helpers_killed_at_any_moment_never_give_a_wrong_byte(tmp_path, mount, j
     assert np.array_equal(chunk(m, 3, 3, 3), part(pixels, 3, 3, 3))
 
 
+def test_a_helper_that_runs_out_of_memory_is_replaced(tmp_path, mount, jar):
+    """A picture that is decoded whole, and larger than the heap: an error that says what would do. Others are as before."""
+    Image.fromarray(np.zeros((9000, 9000, 3), "u1")).save(tmp_path / "large.png")
+    small = noise((60, 70), "u1")
+    Image.fromarray(small).save(tmp_path / "small.png")
+    m = mount(tmp_path, "--bioformats", jar, "--bioformats-memory", "64MiB", "--bioformats-helpers", "1")
+    assert np.array_equal(image(m.join("small.ome.zarr"))[0][...], small[None, None, None])
+    [before] = bioformats.helpers(m.pid)
+    with pytest.raises(OSError) as e:
+        with open(m.join("large.ome.zarr", "0", "c", "0", "0", "0", "3", "3"), "rb") as f:
+            f.read()
+    assert e.value.errno == errno.EIO and "--bioformats-memory" in m.log()
+    (tmp_path / "later.bmp").write_bytes(b"")
+    Image.fromarray(small).save(tmp_path / "later.bmp")
+    time.sleep(1.2)
+    assert np.array_equal(image(m.join("later.ome.zarr"))[0][0, 0, 0], small)
+    assert bioformats.helpers(m.pid) != [before]
+
+
 @pytest.mark.seconds(300)
 def test_a_helper_that_hangs_is_replaced_within_the_deadline(tmp_path, mount, jar):
     pixels = big(tmp_path)
@@ -282,6 +301,9 @@ def test_a_helper_that_hangs_is_replaced_within_the_deadline(tmp_path, mount, ja
         with pytest.raises(OSError) as e:
             look()
         assert e.value.errno == errno.EIO and time.monotonic() - begin < 12
+        until = time.monotonic() + 10
+        while helper in bioformats.helpers(m.pid) and time.monotonic() < until:
+            time.sleep(0.05)
         assert helper not in bioformats.helpers(m.pid)
         assert np.array_equal(direct(m, 5), part(pixels, 5))
     assert m.status()["fs"] is not None

@@ -1,6 +1,7 @@
 """First inputs of the fuzz targets: small images of every kind that tifffile writes, and pieces of them."""
 import gzip
 import io
+import json
 import os
 import pathlib
 
@@ -127,6 +128,14 @@ def write(folder):
         "<Image ID='Image:0'><Pixels ID='Pixels:0' SizeX='4' SizeY='4' SizeZ='1' SizeC='1' SizeT='1' Type='uint8' DimensionOrder='XYZCT'>"
         "<TiffData IFD='0'><UUID FileName='a.tif'>urn:uuid:0</UUID></TiffData></Pixels><ROIRef ID='ROI:0'/></Image>"
         f"<ROI ID='ROI:0'><Union>{shapes}</Union></ROI></OME>").encode())
+    level = {"t": 1, "c": 2, "z": 3, "y": 40, "x": 50, "tile_y": 40, "tile_x": 50}
+    series = {"levels": [level, {**level, "y": 20, "x": 25}], "samples": 3, "interleaved": True, "little": False, "kind": 3, "bits": 12,
+              "thumbnail": False, "palette": None}
+    indexed = {**series, "levels": [level], "samples": 1, "kind": 1, "bits": 8, "palette": [list(range(256))] * 3}
+    put("helper", "two", json.dumps({"format": "x", "used": ["/a/b"], "xml": (
+        "<OME><Image ID='Image:0' Name='label image'><Pixels ID='Pixels:0' DimensionOrder='XYZCT' Type='uint16' SizeX='50' SizeY='40' SizeZ='3' SizeC='6'"
+        " SizeT='1' PhysicalSizeX='0.5'><Channel ID='Channel:0:0' Name='c' SamplesPerPixel='3'/></Pixels></Image></OME>"),
+        "series": [series, indexed]}).encode())
     put("omexml", "binaryonly", b"<OME UUID='urn:uuid:1'><BinaryOnly MetadataFile='x.companion.ome' UUID='urn:uuid:2'/></OME>")
     flat = PIXELS.tobytes()
     put("packing", "packbits", bytes([0, 7]) + imagecodecs.packbits_encode(flat))

@@ -24,6 +24,7 @@ use super::{Format, ImageSource, Limits, Place};
 use crate::error::{Error, Kind, Result};
 use crate::helper::{Confinement, Patience, Pool, Refusal, Spec, confine, serve};
 use crate::io::{ReadAt, Watch};
+use crate::model::Series;
 use crate::sync::{Arc, OnceLock};
 
 use java::Java;
@@ -115,6 +116,14 @@ pub fn install(options: &Options, root: &Path) -> Result<()> {
     let deadline = options.deadline;
     let door = Door { pool, endings: own, all, deadline, root };
     DOOR.set(door).map_err(|_| Error::new(Kind::Internal, "Bio-Formats is there already"))
+}
+
+/// The series that a helper's description of a file comes to, without the file: for those who look for faults in taking it apart.
+///
+/// # Errors
+/// Whatever is wrong with the description.
+pub fn described(answer: &[u8], limits: &Limits) -> Result<Vec<Series>> {
+    opening::described(answer, limits)
 }
 
 /// What is left to do in a helper process: be one.

@@ -65,6 +65,12 @@ pub(super) fn open(
     })
 }
 
+/// The series of a description alone.
+pub(super) fn described(answer: &[u8], limits: &Limits) -> Result<Vec<Series>> {
+    let said = heard(answer)?;
+    Understood::new(&said.xml, said.series, limits, &Watch::default(), &mut Vec::new()).map(|u| u.series)
+}
+
 fn heard(answer: &[u8]) -> Result<Described> {
     let nonsense = |e| Error::new(Kind::Io, format!("a Bio-Formats helper answered with nonsense ({e})"));
     serde_json::from_slice(answer).map_err(nonsense)
