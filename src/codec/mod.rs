@@ -13,6 +13,7 @@ pub mod jpeg_frame;
 pub mod jpeg_lossless;
 pub mod jpeg_rows;
 pub mod jpeg_wide;
+pub mod jpegls;
 pub mod jpegxl;
 pub mod jpegxr;
 pub mod lerc;

@@ -6,6 +6,7 @@ pub mod bioformats;
 pub mod czi;
 pub(crate) mod dates;
 pub mod details;
+pub mod dicom;
 mod hdf5;
 pub mod imaris;
 pub mod lif;
@@ -36,6 +37,7 @@ use crate::model::{Element, Rois, Role, Series, TileId};
 
 /// Every format that is read natively, asked in this order. [`bioformats`] comes after them.
 pub const FORMATS: &[&dyn Format] = &[
+    &dicom::Dicom,
     &tiff::Tiff,
     &czi::Czi,
     &nd2::Nd2,
@@ -47,6 +49,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &mrc::Mrc,
     &olympus::Oif,
     &oir::Oir,
+    &dicom::Bare,
 ];
 
 /// Endings of images that are known and not read, and what is said of them: better an error that names it than a picture for
@@ -153,6 +156,12 @@ pub trait ImageSource: Send + Sync {
     /// the bytes of its path.
     fn canonical(&self) -> Option<&Path> {
         first_path(self.members())
+    }
+
+    /// Folders whose image files, by their names, make up the dataset, where no file lists its members: beneath the mount's
+    /// source.
+    fn folders(&self) -> Vec<std::path::PathBuf> {
+        Vec::new()
     }
 
     /// The members that store planes of a series, each once; where any of them was not looked at when the dataset was opened.

@@ -48,6 +48,10 @@ impl ReadAt for Witness {
     fn fingerprint(&self) -> Fingerprint {
         self.file.fingerprint()
     }
+
+    fn beside(&self, most: usize) -> Result<Vec<std::ffi::OsString>> {
+        self.file.beside(most)
+    }
 }
 
 #[cfg(test)]

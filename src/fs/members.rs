@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+
 use super::Core;
 use super::beside::state;
 use super::images::{FAILED_MS, Parsed};
 use super::node::{ImageNode, content_key};
 use crate::error::{Error, Kind, Result};
-use crate::format::Member;
+use crate::format::{Member, split_image_name};
 use crate::io::{Watch, now_ms};
 use crate::pyramid::OpenImage;
 use crate::sync::{Arc, Mutex, OnceLock, lock};
@@ -167,7 +169,10 @@ impl Core {
             }
             members.seen.push(slot);
         }
-        if all.len() > 1 {
+        for folder in image.source.folders() {
+            seen.push((folder.clone(), self.folder_state(&folder)));
+        }
+        if !seen.is_empty() {
             self.remember(node, seen);
         }
         Ok(members)
@@ -233,7 +238,10 @@ impl Core {
         let paths: Vec<PathBuf> = lock(&known.files).iter().map(|f| f.path.clone()).collect();
         let look = |path: &PathBuf| {
             watch.tick();
-            state(self.reached(file, path).ok().as_ref())
+            match self.reached(file, path) {
+                Ok(facts) if facts.kind == FileType::Directory => self.folder_state(path),
+                facts => state(facts.ok().as_ref()),
+            }
         };
         let now: Vec<u64> = paths.iter().map(look).collect();
         let mut files = lock(&known.files);
@@ -248,6 +256,17 @@ impl Core {
         let gone = lock(&self.images.others).insert(key, Others { epoch, checked_ms, took_ms, ..known }, [weight, 1]);
         drop(gone);
         (epoch, start)
+    }
+
+    /// What stands for the names of the image files in a folder: whatever else is written there does not matter. On a lane.
+    fn folder_state(&self, folder: &Path) -> u64 {
+        let Ok((fd, _)) = self.source.open_directory(folder) else { return 0 };
+        let Ok(entries) = rustix::fs::Dir::new(fd) else { return 0 };
+        let names = entries.filter_map(std::result::Result::ok).map(|e| e.file_name().to_bytes().to_vec());
+        let mut names: Vec<Vec<u8>> = names.filter(|name| split_image_name(name).is_some()).collect();
+        names.sort_unstable();
+        let parts: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        Identity::of(&parts).key()
     }
 
     /// Is the file that a chunk depends on still what was seen of it? On a lane.

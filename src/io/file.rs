@@ -1,7 +1,9 @@
 //! A file of the source tree, opened beneath a directory and read by `pread`.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -116,5 +118,29 @@ impl ReadAt for SourceFile {
     fn location(&self) -> Option<PathBuf> {
         let root = std::fs::read_link(format!("/proc/self/fd/{}", self.root.as_raw_fd())).ok()?;
         Some(root.join(&self.relative))
+    }
+
+    fn beside(&self, most: usize) -> Result<Vec<OsString>> {
+        let folder = self.relative.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let fail = |e: rustix::io::Errno| Error::io(&e.into(), "reading the folder").in_file(&self.relative);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat2(self.root.as_fd(), folder, flags, Mode::empty(), BENEATH).map_err(fail)?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(fd).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            // Some file systems do not tell the kind of an entry; opening it does.
+            if !matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown) {
+                continue;
+            }
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if names.len() >= most {
+                return Err(Error::over_limit(format!("more than {most} files in the folder")).in_file(&self.relative));
+            }
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+        Ok(names)
     }
 }

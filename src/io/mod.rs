@@ -52,6 +52,15 @@ pub trait ReadAt: Send + Sync {
         None
     }
 
+    /// Names of what lies in the folder of this file, itself among them, for formats whose datasets no file lists; no links
+    /// and no folders. At most `most`, in no order; none where there is no folder.
+    ///
+    /// # Errors
+    /// `OverLimit` for more, `Io` if the folder cannot be read.
+    fn beside(&self, _most: usize) -> Result<Vec<std::ffi::OsString>> {
+        Ok(Vec::new())
+    }
+
     /// Reads `len` bytes at `offset` into a new buffer; the end is checked before anything is allocated.
     ///
     /// # Errors

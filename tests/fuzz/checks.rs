@@ -31,7 +31,7 @@ pub fn by_name(name: &str) -> Option<fn(&[u8])> {
         "pictures" => pictures,
         "helper" => helper,
         // Told apart by what they begin with.
-        "image" | "czi" | "nd2" | "lif" | "mrc" | "imaris" | "nrrd" | "nifti" | "oib" | "oir" => image,
+        "image" | "czi" | "nd2" | "lif" | "mrc" | "imaris" | "nrrd" | "nifti" | "oib" | "oir" | "dicom" => image,
         _ => return None,
     })
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from . import containers, dialects, fixtures, olympus, slides, volumes
+from . import containers, dialects, dicom, fixtures, olympus, slides, volumes
 
 MARK = "zqx7"  # stands in everything planted, and nowhere else
 
@@ -253,6 +253,23 @@ def nifti(path, plant):
             f.write(text.encode()[:size].ljust(size, b"\0"))
 
 
+def dicoms(folder, plant):
+    """A slide and its label: patient, people, places, devices and free text in elements of every kind."""
+    def change(ds):
+        ds.PatientName, ds.PatientID, ds.PatientComments = plant.person, plant.serial, plant.note
+        ds.OperatorsName, ds.ReferringPhysicianName, ds.InstitutionName = plant.person, plant.person, plant.place
+        ds.InstitutionAddress, ds.StationName, ds.DeviceSerialNumber = plant.place, plant.place, plant.serial
+        ds.Manufacturer, ds.ManufacturerModelName = plant.serial, plant.serial
+        ds.SeriesDescription, ds.StudyDescription, ds.ImageComments = plant.note, plant.note, f"{plant.note} {plant.mail}"
+        ds.SoftwareVersions, ds.BarcodeValue, ds.LabelText = plant.path, plant.serial, plant.text()
+        ds.ContainerIdentifier, ds.AccessionNumber = plant.serial, plant.serial[:16]
+
+    data = containers.count([1, 1, 24, 30], np.uint8)
+    dicom.slide(os.path.join(folder, f"{MARK}a.dcm"), data, names=(plant.note,), change=change)
+    dicom.slide(os.path.join(folder, f"{MARK}b.dcm"), label(24, 40)[None, None].repeat(3, -1), (24, 40), flavor="LABEL", instance=2, change=change)
+    dicom.image(os.path.join(folder, f"{MARK}c.dcm"), data[0], series=2, change=change)
+
+
 def write_all(root, monkeypatch):
     """Every kind of file in a folder of its own, whose name is planted too. Gives the plants by kind."""
     plants = {}
@@ -304,6 +321,8 @@ def write_all(root, monkeypatch):
     for kind, write, name in [("imaris", imaris, "a.ims"), ("nrrd", nrrd, "a.nrrd"), ("nifti", nifti, "a.nii")]:
         at, plant = folder(kind)
         write(os.path.join(at, f"{MARK}{name}"), plant)
+    at, plant = folder("dicom")
+    dicoms(at, plant)
     at, plant = folder("ordinary")
     for name in (f"{MARK}notes.txt", f"{MARK}.xml", "readme"):
         with open(os.path.join(at, name), "w", encoding="utf-8") as f:

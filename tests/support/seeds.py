@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import tifffile
 
-from . import containers, olympus, volumes
+from . import containers, dicom, olympus, volumes
 
 PIXELS = (np.arange(24 * 20).reshape(24, 20) * 37 % 251).astype(np.uint8)
 
@@ -71,6 +71,7 @@ def _containers(folder):
     for name, blocks in czi.items():
         containers.czi(folder / "one", blocks, xml)
         yield "czi", name, (folder / "one").read_bytes()
+    yield from _dicom(folder / "one")
     (folder / "one").unlink()
     yield from _volumes(folder)
 
@@ -91,6 +92,24 @@ def _volumes(folder):
         yield "nifti", name, (folder / "one.nii").read_bytes()
         yield "nifti", f"{name}-packed", gzip.compress((folder / "one.nii").read_bytes(), mtime=0)
         (folder / "one.nii").unlink()
+
+
+def _dicom(path):
+    gray, colors = PIXELS[None, :8, :12], np.stack([PIXELS[:8, :12]] * 3, -1)[None]
+    for syntax in ("implicit", "explicit", "deflated", "big", "rle", "jpeg", "ljpeg", "jpegls", "j2k", "jxl", "frames"):
+        dicom.image(path, colors if syntax in ("jpeg", "jpegls") else gray, syntax)
+        yield "dicom", syntax, path.read_bytes()
+    dicom.image(path, np.concatenate([gray] * 4), "rle", table="none")
+    yield "dicom", "walk", path.read_bytes()
+    dicom.image(path, np.concatenate([gray] * 4), "rle", table="extended")
+    yield "dicom", "extended", path.read_bytes()
+    data = containers.count([2, 2, 9, 13], np.uint8)
+    dicom.slide(path, data, (4, 6), names=("a", "b"))
+    yield "dicom", "slide", path.read_bytes()
+    dicom.slide(path, data, (4, 6), names=("a", "b"), sparse=lambda p, z, n: n % 2)
+    yield "dicom", "sparse", path.read_bytes()
+    dicom.image(path, containers.count([6, 4, 5]), change=dicom.dimensions(3, 2))
+    yield "dicom", "dimensions", path.read_bytes()
 
 
 def write(folder):

@@ -42,16 +42,27 @@ impl Members {
     /// # Errors
     /// Why it cannot be opened, `OverLimit` for too many.
     pub fn add(&mut self, relative: &Path) -> Result<(u32, Arc<dyn ReadAt>)> {
+        let file = (self.opener)(relative).map_err(|e| e.in_file(self.beside(relative)))?;
+        self.add_open(relative, &file).map(|number| (number, file))
+    }
+
+    /// Adds a file that was opened already, and gives its number.
+    ///
+    /// # Errors
+    /// `OverLimit` for too many.
+    pub fn add_open(&mut self, relative: &Path, file: &Arc<dyn ReadAt>) -> Result<u32> {
         if self.list.len() >= MAX_MEMBERS {
             return Err(Error::over_limit(format!("more than {MAX_MEMBERS} files in a dataset")));
         }
-        let path = self.list[0].path.parent().map_or_else(|| relative.to_owned(), |dir| dir.join(relative));
-        let file = (self.opener)(relative).map_err(|e| e.in_file(&path))?;
         let number = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-        self.list.push(Member { path, print: Some(file.fingerprint()) });
+        self.list.push(Member { path: self.beside(relative), print: Some(file.fingerprint()) });
         self.others.push((relative.to_owned(), file.fingerprint()));
-        lock(&self.open).put(number, Arc::clone(&file));
-        Ok((number, file))
+        lock(&self.open).put(number, Arc::clone(file));
+        Ok(number)
+    }
+
+    fn beside(&self, relative: &Path) -> PathBuf {
+        self.list[0].path.parent().map_or_else(|| relative.to_owned(), |dir| dir.join(relative))
     }
 
     /// Every file.
