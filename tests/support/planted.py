@@ -258,11 +258,11 @@ def dicoms(folder, plant):
     def change(ds):
         ds.PatientName, ds.PatientID, ds.PatientComments = plant.person, plant.serial, plant.note
         ds.OperatorsName, ds.ReferringPhysicianName, ds.InstitutionName = plant.person, plant.person, plant.place
-        ds.InstitutionAddress, ds.StationName, ds.DeviceSerialNumber = plant.place, plant.place, plant.serial
+        ds.InstitutionAddress, ds.StationName, ds.DeviceSerialNumber = plant.place, plant.place[:16], plant.serial
         ds.Manufacturer, ds.ManufacturerModelName = plant.serial, plant.serial
         ds.SeriesDescription, ds.StudyDescription, ds.ImageComments = plant.note, plant.note, f"{plant.note} {plant.mail}"
         ds.SoftwareVersions, ds.BarcodeValue, ds.LabelText = plant.path, plant.serial, plant.text()
-        ds.ContainerIdentifier, ds.AccessionNumber = plant.serial, plant.serial[:16]
+
 
     data = containers.count([1, 1, 24, 30], np.uint8)
     dicom.slide(os.path.join(folder, f"{MARK}a.dcm"), data, names=(plant.note,), change=change)

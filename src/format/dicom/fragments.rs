@@ -196,9 +196,10 @@ mod tests {
         let table = Table { start: 4, count, extended, most: 1 << 20 };
         let fragments = Fragments::default();
         let get = |n| fragments.frame(&file, &table, n, 1 << 10, &Watch::default()).ok();
-        let bytes =
-            |parts: Vec<Range<u64>>| parts.iter().flat_map(|p| file.0[p.start as usize..p.end as usize].to_vec());
-        (0..count).map(|n| get(n).map(|p| bytes(p).collect())).collect()
+        let bytes = |parts: Vec<Range<u64>>| -> Vec<u8> {
+            parts.iter().flat_map(|p| file.0[p.start as usize..p.end as usize].to_vec()).collect()
+        };
+        (0..count).map(|n| get(n).map(bytes)).collect()
     }
 
     #[test]
