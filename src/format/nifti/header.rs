@@ -105,8 +105,11 @@ fn version(head: &[u8]) -> Option<(Version, bool)> {
                 _ if !plausible => None,
                 Some(b"n+1\0") => Some((Version::First(false), big)),
                 Some(b"ni1\0") => Some((Version::First(true), big)),
-                // Always "regular" in Analyze.
-                _ => (head.get(38) == Some(&b'r')).then_some((Version::Analyze, big)),
+                // Analyze has no mark: a type whose bits are those that are said.
+                _ => {
+                    let bits = datatype(fields.short(70)).map(|(bits, _, samples)| i64::from(bits) * samples as i64);
+                    (bits == Some(fields.short(72)) && fields.short(42) > 0).then_some((Version::Analyze, big))
+                }
             };
         }
     }
