@@ -149,14 +149,11 @@ pub(super) fn collect(
     Ok((found, members, warnings))
 }
 
+/// An open file with its header.
+type Opened = (Arc<dyn ReadAt>, Arc<Header>);
+
 /// Another file with its header, if it is of this series.
-fn sibling(
-    name: &Path,
-    series: &str,
-    place: &Place<'_>,
-    limits: &Limits,
-    watch: &Watch,
-) -> Result<Option<(Arc<dyn ReadAt>, Arc<Header>)>> {
+fn sibling(name: &Path, series: &str, place: &Place<'_>, limits: &Limits, watch: &Watch) -> Result<Option<Opened>> {
     let file = match (place.open)(name) {
         Ok(file) => file,
         // Gone, or not for us: nobody knows which series it is of.
