@@ -24,7 +24,7 @@ impl Writer {
         let parts: Vec<&[u8]> = bytes.chunks(self.sector).collect();
         let base = self.sectors.len();
         let half = parts.len().div_ceil(2);
-        let place = |i: usize| (base + if i % 2 == 0 { i / 2 } else { half + i / 2 }) as u32;
+        let place = |i: usize| (base + if i.is_multiple_of(2) { i / 2 } else { half + i / 2 }) as u32;
         self.sectors.resize(base + parts.len(), Vec::new());
         self.next.resize(base + parts.len(), 0);
         for (i, part) in parts.iter().enumerate() {

@@ -15,7 +15,7 @@ use crate::sync::{Arc, OnceLock};
 pub(super) enum Store {
     /// OIB.
     Compound {
-        compound: Compound,
+        compound: Box<Compound>,
         file: Arc<dyn ReadAt>,
         /// Paths of streams by the names of files, in lower case.
         names: HashMap<String, String>,
@@ -47,7 +47,7 @@ impl Store {
     /// # Errors
     /// `Unsupported` if it is another kind of compound file; `Malformed`, `Truncated`, `OverLimit`, failures of the disk.
     pub fn compound(file: Arc<dyn ReadAt>, limits: &Limits, watch: &Watch) -> Result<(Self, Vec<u8>)> {
-        let compound = Compound::open(Arc::clone(&file), limits, watch)?;
+        let compound = Box::new(Compound::open(Arc::clone(&file), limits, watch)?);
         let Some(size) = compound.size("OibInfo.txt") else {
             return Err(Error::unsupported("a compound file without OibInfo.txt: not one of FluoView's"));
         };
