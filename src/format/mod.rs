@@ -260,6 +260,15 @@ pub fn split_image_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
     endings.filter_map(|e| ends(e)).min_by_key(|(stem, _)| stem.len())
 }
 
+/// Does the name end like that of a format that is read natively?
+fn is_native(path: &Path) -> bool {
+    let name = path.as_os_str().as_encoded_bytes();
+    let ends = |ending: &&str| {
+        name.len().checked_sub(ending.len()).is_some_and(|n| name[n..].eq_ignore_ascii_case(ending.as_bytes()))
+    };
+    FORMATS.iter().flat_map(|f| f.extensions()).any(ends)
+}
+
 /// The first member by the bytes of its path.
 pub fn first_path(members: &[Member]) -> Option<&Path> {
     members.iter().map(|m| m.path.as_path()).min_by_key(|p| p.as_os_str())
@@ -291,7 +300,8 @@ pub fn open(
     let native = FORMATS.iter().filter(|_| !bioformats::claims(place.path)).find(|f| f.sniff(&head));
     let format: &dyn Format = match native {
         Some(native) => *native,
-        None if bioformats::is_open() => &bioformats::BioFormats,
+        // Under the name of a native format, what none of them knows is damaged.
+        None if bioformats::is_open() && !is_native(place.path) => &bioformats::BioFormats,
         None => return Err(named(Error::unsupported("no known format begins like this file"))),
     };
     let witness = Arc::new(witness::Witness::new(Arc::clone(&file)));

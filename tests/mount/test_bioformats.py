@@ -1,11 +1,14 @@
 """The door to Bio-Formats: formats without a native reader, written by others than Bio-Formats, and helpers that die or hang."""
 import errno
+import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import threading
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -136,6 +139,40 @@ def test_what_natively_read_files_show_is_the_same(tmp_path, mount, jar):
         assert os.getxattr(m.join("a.ome.zarr"), "user.fuzarr.format") != b"bioformats"
     read = lambda m, *p: open(m.join("a.ome.zarr", *p), "rb").read()  # noqa: E731
     assert read(plain, "zarr.json") == read(door, "zarr.json")
+
+
+def old_jpeg(path, pixels):
+    """A TIFF of compression 6, which no native reader here supports: a whole JPEG stream in one strip."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=95, subsampling=0)
+    stream = out.getvalue() + b"\0" * (len(out.getvalue()) % 2)
+    height, width = pixels.shape[:2]
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, None), (259, 3, 1, 6), (262, 3, 1, 6), (273, 4, 1, 8), (277, 3, 1, 3),
+            (278, 3, 1, height), (279, 4, 1, len(stream)), (513, 4, 1, 8), (514, 4, 1, len(stream)), (530, 3, 2, 0x10001)]
+    after = 8 + len(stream) + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, kind, n, after if value is None else value) for tag, kind, n, value in tags)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(stream)) + stream + struct.pack("<H", len(tags)) + entries
+                     + struct.pack("<I3H", 0, 8, 8, 8))
+
+
+def test_what_a_native_reader_does_not_support_is_handed_over_and_what_is_damaged_is_not(tmp_path, mount, jar):
+    y, x = np.mgrid[:64, :96]
+    pixels = np.stack([y * 3, x * 2, 255 - y], -1).astype("u1")
+    old_jpeg(tmp_path / "old.tif", pixels)
+    with zipfile.ZipFile(tmp_path / "zip.tif", "w") as f:
+        f.writestr("a.png", "no picture")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "old.tif").read_bytes()[:200])
+    plain, m = mount(tmp_path), mount(tmp_path, "--bioformats", jar)
+    shown = image(m.join("old.ome.zarr"))[0][0, :, 0].transpose(1, 2, 0)
+    assert np.abs(shown.astype(int) - pixels).max() < 12
+    assert os.getxattr(m.join("old.ome.zarr"), "user.fuzarr.format") == b"bioformats"
+    said = run("inspect", "--bioformats", jar, tmp_path / "old.tif").stdout
+    assert "read by Bio-Formats, since the native reader says" in said and "compression 6" in said
+    for one, names in [(plain, ["old", "zip", "cut"]), (m, ["zip", "cut"])]:
+        for name in names:
+            with pytest.raises(OSError) as e:
+                os.listdir(one.join(name + ".ome.zarr"))
+            assert e.value.errno == errno.EIO, name
 
 
 def test_damaged_files_are_errors(tmp_path, mount, jar):

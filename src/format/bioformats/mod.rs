@@ -6,7 +6,7 @@
 //!
 //! Names decide. A name that a native reader claims is read natively; all other endings that Bio-Formats knows are its own,
 //! but for those that mostly mean something that is no image. What a native reader does not support goes to Bio-Formats if that
-//! claims the name too, and the image says so in its warnings; what is damaged does not.
+//! claims the name too, and the image says so in its warnings; what is damaged, or unknown under a native name, does not.
 
 mod endings;
 mod java;
