@@ -306,7 +306,11 @@ pub fn open(
     };
     let witness = Arc::new(witness::Witness::new(Arc::clone(&file)));
     let (format, source) = match format.open(Arc::clone(&witness) as Arc<dyn ReadAt>, place, limits, watch) {
-        Err(e) if e.kind() == Kind::Unsupported && native.is_some() && bioformats::knows(place.path) => {
+        Err(e)
+            if e.kind() == Kind::Unsupported
+                && native.is_some_and(bioformats::may_replace)
+                && bioformats::knows(place.path) =>
+        {
             let door: &dyn Format = &bioformats::BioFormats;
             (door, bioformats::instead(&e, file, place, limits, watch).map_err(named)?)
         }

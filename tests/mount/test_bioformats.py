@@ -155,24 +155,19 @@ def old_jpeg(path, pixels):
                      + struct.pack("<I3H", 0, 8, 8, 8))
 
 
-def test_what_a_native_reader_does_not_support_is_handed_over_and_what_is_damaged_is_not(tmp_path, mount, jar):
+def test_what_is_refused_or_damaged_under_a_native_name_stays_an_error(tmp_path, mount, jar):
+    """Bio-Formats opens the first, and shows it in wrong colours."""
     y, x = np.mgrid[:64, :96]
-    pixels = np.stack([y * 3, x * 2, 255 - y], -1).astype("u1")
-    old_jpeg(tmp_path / "old.tif", pixels)
+    old_jpeg(tmp_path / "old.tif", np.stack([y * 3, x * 2, 255 - y], -1).astype("u1"))
     with zipfile.ZipFile(tmp_path / "zip.tif", "w") as f:
         f.writestr("a.png", "no picture")
+    (tmp_path / "text.czi").write_text("no image")
     (tmp_path / "cut.tif").write_bytes((tmp_path / "old.tif").read_bytes()[:200])
-    plain, m = mount(tmp_path), mount(tmp_path, "--bioformats", jar)
-    shown = image(m.join("old.ome.zarr"))[0][0, :, 0].transpose(1, 2, 0)
-    assert np.abs(shown.astype(int) - pixels).max() < 12
-    assert os.getxattr(m.join("old.ome.zarr"), "user.fuzarr.format") == b"bioformats"
-    said = run("inspect", "--bioformats", jar, tmp_path / "old.tif").stdout
-    assert "read by Bio-Formats, since the native reader says" in said and "compression 6" in said
-    for one, names in [(plain, ["old", "zip", "cut"]), (m, ["zip", "cut"])]:
-        for name in names:
-            with pytest.raises(OSError) as e:
-                os.listdir(one.join(name + ".ome.zarr"))
-            assert e.value.errno == errno.EIO, name
+    m = mount(tmp_path, "--bioformats", jar)
+    for name in ["old", "zip", "text", "cut"]:
+        with pytest.raises(OSError) as e:
+            os.listdir(m.join(name + ".ome.zarr"))
+        assert e.value.errno == errno.EIO, name
 
 
 def test_damaged_files_are_errors(tmp_path, mount, jar):

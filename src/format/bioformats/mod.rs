@@ -6,7 +6,7 @@
 //!
 //! Names decide. A name that a native reader claims is read natively; all other endings that Bio-Formats knows are its own,
 //! but for those that mostly mean something that is no image. What a native reader does not support goes to Bio-Formats if that
-//! claims the name too, and the image says so in its warnings; what is damaged, or unknown under a native name, does not.
+//! claims the name too, and the image says so in its warnings (but for TIFF); what is damaged, or unknown under a native name, does not.
 
 mod endings;
 mod java;
@@ -204,6 +204,12 @@ pub(super) fn claims(path: &Path) -> bool {
 /// Does Bio-Formats know this name, whoever else does?
 pub(super) fn knows(path: &Path) -> bool {
     DOOR.get().is_some_and(|door| endings::ends_with(path, door.all.iter().map(String::as_str)))
+}
+
+/// May Bio-Formats be asked in place of a native reader? Not for TIFF: what is refused there are codings of samples, of which
+/// Bio-Formats shows some in wrong colours (old-style JPEG), and an error is better.
+pub(super) fn may_replace(native: &&dyn Format) -> bool {
+    native.name() != super::tiff::Tiff.name()
 }
 
 /// Is the door open?
