@@ -32,6 +32,9 @@ pub(super) struct Level {
     pattern: Arc<Dataset>,
 }
 
+/// Volumes by level, time point and channel; `None` for those that were never stored.
+type Known = LruCache<(usize, u64, u64), Option<Arc<Dataset>>>;
+
 /// All volumes of a dataset.
 pub(super) struct Volumes {
     pub levels: Vec<Level>,
@@ -39,7 +42,7 @@ pub(super) struct Volumes {
     pub datatype: Datatype,
     /// The group of the metadata, if there is one.
     pub info: Option<u64>,
-    looked_at: Mutex<LruCache<(usize, u64, u64), Option<Arc<Dataset>>>>,
+    looked_at: Mutex<Known>,
 }
 
 impl Level {
