@@ -16,7 +16,7 @@ from . import mounts
 REFUSED = {6, 34661, 34892}  # compressions that no permissive library decodes, or that are no image codecs
 NAMES = {2: "CCITT RLE", 3: "CCITT Group 3", 4: "CCITT Group 4", 6: "old JPEG", 33003: "JPEG 2000 (YCbCr)", 33004: "JPEG 2000", 33005: "JPEG 2000 (RGB)",
          34712: "JPEG 2000", 34887: "LERC", 34892: "lossy DNG", 34925: "LZMA", 34933: "PNG", 34934: "JPEG XR", 50001: "WebP", 50002: "JPEG XL"}
-CONTAINER = re.compile(r"(?i)\.(czi|nd2|lif|lof|xlef|dv|r3d|mrc|ims|nrrd|nhdr|nii|nii\.gz|hdr|hdr\.gz|oib|oif|oir)$")  # formats that are no TIFF, by readers of their own
+CONTAINER = re.compile(r"(?i)\.(czi|nd2|lif|lof|xlef|dv|r3d|mrc|ims|nrrd|nhdr|nii|nii\.gz|hdr|hdr\.gz|oib|oif|oir|dcm|dicom)$")  # formats that are no TIFF, by readers of their own
 IMAGE_NAME = re.compile(r"(?i)\.(tiff?|btf|tf2|tf8|svs|ndpi|scn|qptiff|bif|lsm|stk|companion\.ome)$|" + CONTAINER.pattern.removeprefix("(?i)"))
 
 
@@ -62,14 +62,12 @@ def out_of_scope(path):
         head = f.read(4096)
     if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None if b"<OME" in head or b":OME" in head else "neither a TIFF nor OME-XML"
-    if head[128:132] == b"DICM":
-        return "DICOM that is a TIFF too"
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with open(path, "rb") as f:
         try:
             t = tifffile.TiffFile(f)
-        except Exception as e:
-            return f"a TIFF that tifffile does not open: {e}"
+        except Exception:
+            return None  # what another reader does not open is no excuse
         for page in _pages(t):
             if (c := int(page.compression)) in REFUSED:
                 return f"compression {c} ({NAMES.get(c, 'unknown')})"
