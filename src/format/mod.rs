@@ -9,6 +9,7 @@ pub mod details;
 pub mod dicom;
 mod hdf5;
 pub mod imaris;
+mod kept;
 pub mod lif;
 pub mod mrc;
 pub mod nd2;

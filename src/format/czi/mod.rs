@@ -9,7 +9,6 @@ mod compose;
 mod describe;
 mod details;
 mod directory;
-mod kept;
 mod metadata;
 mod opening;
 mod parts;

@@ -6,6 +6,7 @@ use crate::codec::picture::{Codec, Color, Wanted};
 use crate::codec::raster::Number;
 use crate::codec::{jpeg, jpegxr, lzw, zstd};
 use crate::error::{Error, Result};
+use crate::format::kept::Bytes;
 use crate::model::Dtype;
 
 /// What a pixel is made of (table "PixelType" of the specification).
@@ -103,6 +104,12 @@ pub(super) struct Pixels {
     pub red_first: bool,
     /// Rows of pixels side by side.
     pub data: Vec<u8>,
+}
+
+impl Bytes for Pixels {
+    fn bytes(&self) -> u64 {
+        self.data.len() as u64
+    }
 }
 
 impl Pixels {

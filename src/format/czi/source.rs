@@ -7,12 +7,12 @@ use super::blocks::{Area, Block, Cut};
 use super::compose::{Unit, View};
 use super::details::Details;
 use super::directory::MISSING;
-use super::kept::Kept;
 use super::pictures::Jpeg;
 use super::pixels::{Compression, PixelType, Pixels};
 use super::scenes::{LevelPlan, Plan};
 use super::subblock::{Data, SPAN};
 use crate::error::{Error, Kind, Result};
+use crate::format::kept::Kept;
 use crate::format::{ImageSource, Limits, Member, Stored, UnitCost};
 use crate::io::{ReadAt, Watch};
 use crate::model::{Element, Role, Series, TileId};
@@ -46,7 +46,7 @@ pub(super) struct CziSource {
     pub warnings: Vec<String>,
     pub limits: Limits,
     pub details: Details,
-    pub kept: Kept,
+    pub kept: Kept<(u32, u64), Pixels>,
 }
 
 /// One subblock under a unit.

@@ -5,7 +5,6 @@
 //! is the image. Opening reads the lists of time points and one channel of each level; the volumes of others are looked for
 //! when a plane of theirs is read.
 
-mod kept;
 mod metadata;
 mod pieces;
 mod source;
@@ -15,7 +14,6 @@ mod volumes;
 
 use std::sync::Arc;
 
-use self::kept::Kept;
 use self::source::ImarisSource;
 use self::volumes::{Level, Volumes};
 use super::hdf5::{self, Dataset, Hdf5, Storage};
@@ -61,7 +59,7 @@ impl Format for Imaris {
             series,
             hdf,
             volumes,
-            kept: Kept::new(room),
+            kept: pieces::Chunks::new(room),
             members: vec![Member { path: place.path.to_owned(), print: Some(print) }],
             details,
             warnings,

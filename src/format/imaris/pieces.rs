@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::kept::Kept;
 use super::{chunk_sides, sides};
 use crate::error::{Error, Kind, Result};
 use crate::format::hdf5::{Dataset, Datatype, Hdf5, Storage};
+use crate::format::kept::Kept;
 use crate::io::Watch;
 use crate::sync::Arc;
 
@@ -53,6 +53,9 @@ struct Inside {
     chunk: u64,
 }
 
+/// Decoded chunks by their addresses: each holds parts of several planes.
+pub(super) type Chunks = Kept<u64, Vec<u8>>;
+
 /// Rows no farther apart are read in one go.
 const GAP: u64 = 16 << 10;
 
@@ -69,7 +72,7 @@ pub(super) fn read(
     hdf: &Hdf5,
     dataset: &Arc<Dataset>,
     (z, area): (u64, &Area),
-    kept: &Kept,
+    kept: &Chunks,
     most: u64,
     watch: &Watch,
 ) -> Result<Option<(Vec<u8>, Parts)>> {
@@ -122,7 +125,7 @@ pub(super) fn read(
                 let held = if dataset.filters.is_empty() {
                     plain(hdf, found.address, inside, &common, element, &mut bytes, watch).map_err(place)?;
                     Held::Rows(start..bytes.len())
-                } else if let Some(decoded) = kept.get(found.address, size as usize) {
+                } else if let Some(decoded) = kept.get(found.address).filter(|c| c.len() as u64 == size) {
                     Held::Decoded(decoded, inside)
                 } else {
                     if size > most {
@@ -202,7 +205,7 @@ impl Parts {
     ///
     /// # Errors
     /// Those of the filters.
-    pub fn assemble(&self, bytes: &[u8], kept: &Kept) -> Result<Vec<u8>> {
+    pub fn assemble(&self, bytes: &[u8], kept: &Chunks) -> Result<Vec<u8>> {
         let outside = || Error::new(Kind::Internal, "samples outside of their unit");
         let element = self.dataset.datatype.size();
         let width = (self.area.columns.end - self.area.columns.start) as usize;

@@ -1,7 +1,6 @@
 //! The open file.
 
-use super::kept::Kept;
-use super::pieces::{self, Area, Parts};
+use super::pieces::{self, Area, Chunks, Parts};
 use super::volumes::Volumes;
 use crate::error::{Error, Kind, Result};
 use crate::format::hdf5::Hdf5;
@@ -15,7 +14,7 @@ pub(super) struct ImarisSource {
     pub series: Vec<Series>,
     pub hdf: Hdf5,
     pub volumes: Volumes,
-    pub kept: Kept,
+    pub kept: Chunks,
     pub members: Vec<Member>,
     pub details: Option<Element>,
     pub warnings: Vec<String>,
