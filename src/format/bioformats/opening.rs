@@ -253,16 +253,7 @@ fn channels(planes: u64, samples: u64, rgb: bool, said: &[omexml::Channel]) -> V
     let total = planes.saturating_mul(samples).min(MOST_CHANNELS);
     let by_sample = samples == 1 || said.len() as u64 == total;
     let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    let described = |n: u64| {
-        said.get(index(n)).map_or_else(Channel::default, |c| Channel {
-            name: c.name.clone(),
-            color: c.color,
-            window: None,
-            emission_nm: c.emission_nm,
-            excitation_nm: c.excitation_nm,
-            fluor: c.fluor.clone(),
-        })
-    };
+    let described = |n: u64| said.get(index(n)).map_or_else(Channel::default, omexml::Channel::shown);
     let of = |n: u64| {
         if by_sample {
             return described(n);

@@ -1,5 +1,6 @@
 //! The files of a series: those of the same folder with the same SeriesInstanceUID.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -165,4 +166,21 @@ fn sibling(name: &Path, series: &str, place: &Place<'_>, limits: &Limits, watch:
     }
     let header = header_of(&file, limits, watch)?;
     Ok((header.series == series).then_some((file, header)))
+}
+
+/// Numbers by what `key` says of each, groups in the order in which they appear.
+pub(super) fn grouped(which: &[usize], key: impl Fn(usize) -> String) -> Vec<(String, Vec<usize>)> {
+    let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for number in which {
+        let key = key(*number);
+        match known.get(&key).and_then(|at| groups.get_mut(*at)) {
+            Some((_, list)) => list.push(*number),
+            None => {
+                known.insert(key.clone(), groups.len());
+                groups.push((key, vec![*number]));
+            }
+        }
+    }
+    groups
 }

@@ -3,7 +3,7 @@
 use super::about;
 use super::grid::{self, Grid, SLOT_BYTES, Slot};
 use super::header::Header;
-use super::siblings::Found;
+use super::siblings::{Found, grouped};
 use super::source::expands;
 use super::tags;
 use crate::error::{Error, Result};
@@ -67,14 +67,7 @@ pub(super) fn images(
     limits: &Limits,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Image>> {
-    let mut flavors: Vec<(String, Vec<usize>)> = Vec::new();
-    for number in which {
-        let flavor = flavor(&files[*number].header);
-        match flavors.iter_mut().find(|(f, _)| *f == flavor) {
-            Some((_, list)) => list.push(*number),
-            None => flavors.push((flavor, vec![*number])),
-        }
-    }
+    let mut flavors = grouped(which, |number| flavor(&files[number].header));
     // The slide first.
     flavors.sort_by_key(|(flavor, _)| role(flavor) != Role::Image);
     let mut images = Vec::new();

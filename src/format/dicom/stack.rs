@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::about;
 use super::grid::{self, SLOT_BYTES, Slot};
 use super::header::Header;
-use super::siblings::Found;
+use super::siblings::{Found, grouped};
 use super::slide::Image;
 use super::source::expands;
 use super::tags;
@@ -45,14 +45,7 @@ pub(super) fn images(
     limits: &Limits,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Image>> {
-    let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
-    for number in which {
-        let key = key(&files[*number].header, *number);
-        match groups.iter_mut().find(|(k, _)| *k == key) {
-            Some((_, list)) => list.push(*number),
-            None => groups.push((key, vec![*number])),
-        }
-    }
+    let groups = grouped(which, |number| key(&files[number].header, number));
     let mut images = Vec::new();
     for (_, mut list) in groups {
         let first = &files[list[0]].header;

@@ -117,6 +117,20 @@ pub struct Channel {
     pub fluor: Option<String>,
 }
 
+impl Channel {
+    /// As a channel of a series.
+    pub fn shown(&self) -> crate::model::Channel {
+        crate::model::Channel {
+            name: self.name.clone(),
+            color: self.color,
+            window: None,
+            emission_nm: self.emission_nm,
+            excitation_nm: self.excitation_nm,
+            fluor: self.fluor.clone(),
+        }
+    }
+}
+
 /// A `TiffData` element. Kept small: a long series has a million of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TiffData {

@@ -398,18 +398,7 @@ fn names_ifd(pixels: &Pixels, ifd: u64) -> bool {
 
 /// One channel for each sample; the document describes pages, or, wrongly but often, samples.
 fn channels(pixels: &Pixels, page: &Page, groups: u64) -> Vec<crate::model::Channel> {
-    let logical: Vec<crate::model::Channel> = pixels
-        .channels
-        .iter()
-        .map(|c| crate::model::Channel {
-            name: c.name.clone(),
-            color: c.color,
-            window: None,
-            emission_nm: c.emission_nm,
-            excitation_nm: c.excitation_nm,
-            fluor: c.fluor.clone(),
-        })
-        .collect();
+    let logical: Vec<crate::model::Channel> = pixels.channels.iter().map(omexml::Channel::shown).collect();
     let samples = page.layout.shown_samples();
     if samples > 1 && logical.len() as u64 == groups.saturating_mul(samples) {
         return logical;
