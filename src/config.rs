@@ -147,6 +147,15 @@ pub struct TreeOptions {
     pub exclude: Vec<String>,
 }
 
+/// What is kept on disk from one mount to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// A private folder; absolute.
+    pub folder: PathBuf,
+    /// Bytes of its files at most.
+    pub size: u64,
+}
+
 /// What the engine may take.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -156,6 +165,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// How long a request may wait for work that makes no progress.
     pub deadline: Duration,
+    /// What is kept on disk; `None`: nothing.
+    pub disk: Option<DiskOptions>,
 }
 
 impl Default for EngineOptions {
@@ -164,6 +175,7 @@ impl Default for EngineOptions {
             cache_size: 512 << 20,
             threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             deadline: Duration::from_secs(30),
+            disk: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Decoded tiles, the flights that make them, and the one byte budget that they share with everything else.
 
 mod budget;
+pub mod disk;
 mod flight;
 mod tiles;
 

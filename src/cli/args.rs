@@ -16,7 +16,7 @@ Exit codes:
   1  failure; one line on standard error says why
   2  wrong option, argument, environment variable or configuration file
   3  inspect, metadata, sidecar: the file cannot be read as an image, or --verify found damaged parts;
-     validate: errors were found; catalog: a file cannot be read as an image
+     validate: errors were found; catalog, warm: a file cannot be read as an image
   4  status: nothing of fuzarr is mounted there
   5  status: mounted, but the daemon does not answer or part of the source is stuck";
 
@@ -35,6 +35,11 @@ program), whether they fit the arrays, the sizes of chunk files and the indices 
 OME/METADATA.ome.xml and ro-crate-metadata.json. Pixels are not decoded.
 
 An error is what the specification forbids or readers fail on; a warning is what makes some reader show less.";
+
+const WARM_NOTES: &str = "\
+A mount with the same --disk-cache, --chunk and --palette then reads all synthesized levels from there, whichever folder of the \
+files is mounted. Links are not followed. What is there already is not made again. A file that fails gets a line on standard \
+error, and the exit code is 3.";
 
 const CATALOG_NOTES: &str = "\
 A dataset of several files counts once, under the file that it goes by. What is known comes from the files and from the \
@@ -75,6 +80,9 @@ pub enum Command {
     Status(StatusArgs),
     /// Show what a file holds and how it would appear.
     Inspect(InspectArgs),
+    /// Put overviews, contrast and indices of images into a disk cache ahead.
+    #[command(after_help = WARM_NOTES)]
+    Warm(Box<WarmArgs>),
     /// Make a table of all images in a folder.
     #[command(after_help = CATALOG_NOTES)]
     Catalog(CatalogArgs),
@@ -215,6 +223,14 @@ pub struct EngineArgs {
     /// How long a request waits for work that makes no progress; units ms, s, m, h [default: 30s].
     #[arg(long, value_name = "TIME", value_parser = values::duration, env = "FUZARR_DEADLINE", hide_env_values = true)]
     pub deadline: Option<Duration>,
+    /// Private folder where overviews, contrast and indices of files are kept from one mount to the next; never in SOURCE
+    /// [default: nothing is kept].
+    #[arg(long, value_name = "FOLDER", env = "FUZARR_DISK_CACHE", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub disk_cache: Option<PathBuf>,
+    /// What the files in --disk-cache may take together; those used longest ago go first [default: 20GiB].
+    #[arg(long, value_name = "SIZE", value_parser = values::cache_size, env = "FUZARR_DISK_CACHE_SIZE",
+          hide_env_values = true)]
+    pub disk_cache_size: Option<u64>,
 }
 
 /// The door to Bio-Formats.
@@ -299,6 +315,20 @@ pub struct InspectArgs {
     /// Other formats.
     #[command(flatten)]
     pub door: DoorArgs,
+}
+
+/// `fuzarr warm`.
+#[derive(Debug, Args)]
+pub struct WarmArgs {
+    /// Image files, or folders with image files in them.
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+    /// Show no progress.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// The settings of the mount.
+    #[command(flatten)]
+    pub settings: SettingArgs,
 }
 
 /// `fuzarr catalog`.

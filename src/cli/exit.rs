@@ -14,7 +14,7 @@ pub enum Exit {
     /// A wrong option, argument, environment variable or configuration file.
     Usage,
     /// `inspect`: the file is not readable as an image (unsupported, malformed, truncated) or has damaged parts.
-    /// `validate`: there are errors. `catalog`: a file cannot be read.
+    /// `validate`: there are errors. `catalog`, `warm`: a file cannot be read.
     BadFile,
     /// `status`: nothing of ours is mounted there.
     NotMounted,
@@ -30,7 +30,7 @@ pub const TABLE: &[(Exit, &str)] = &[
     (
         Exit::BadFile,
         "inspect: the file cannot be read as an image, or --verify found damaged parts; validate: errors were \
-         found; catalog: a file cannot be read as an image.",
+         found; catalog, warm: a file cannot be read as an image.",
     ),
     (Exit::NotMounted, "status: nothing of fuzarr is mounted there."),
     (Exit::Unhealthy, "status: mounted, but the daemon does not answer or part of the source is stuck."),

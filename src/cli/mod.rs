@@ -18,6 +18,7 @@ mod status;
 mod unmount;
 mod validate;
 mod values;
+mod warm;
 
 use std::ffi::OsString;
 
@@ -43,6 +44,7 @@ pub fn run(argv: Vec<OsString>) -> u8 {
         Command::Unmount(args) => unmount::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Warm(args) => warm::run(&args),
         Command::Catalog(args) => catalog::run(&args),
         Command::Metadata(args) => metadata::run(&args),
         Command::Sidecar(args) => sidecar::run(&args),

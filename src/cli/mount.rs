@@ -12,7 +12,11 @@ pub fn run(args: &MountArgs) -> Result<Exit, Failure> {
     let settings = settings::with_file(&args.settings)?;
     let (source, mountpoint, cleared) = daemon::checked_places(&args.source, &args.mountpoint).map_err(plain)?;
     let door = settings::door(&settings.door, settings.engine.deadline)?;
-    let (options, mut log) = settings::resolve(settings, source, mountpoint)?;
+    let (mut options, mut log) = settings::resolve(settings, source, mountpoint)?;
+    if let Some(disk) = &mut options.engine.disk {
+        disk.folder =
+            daemon::checked_disk_cache(&disk.folder, &options.source, Some(&options.mountpoint)).map_err(plain)?;
+    }
     if let Some(file) = &mut log.file {
         // The daemon changes its working directory.
         *file = std::path::absolute(&*file).map_err(|e| Failure::new(format!("{}: {e}", file.display())))?;
@@ -22,7 +26,7 @@ pub fn run(args: &MountArgs) -> Result<Exit, Failure> {
 }
 
 /// Whatever keeps a mount from serving is an ordinary failure; the kind says nothing about a file here.
-fn plain(error: crate::Error) -> Failure {
+pub(super) fn plain(error: crate::Error) -> Failure {
     Failure::new(match error.file() {
         Some(file) => format!("{}: {}", file.display(), error.what()),
         None => error.what().to_owned(),

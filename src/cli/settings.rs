@@ -14,11 +14,13 @@ use super::args::{DoorArgs, SettingArgs};
 use super::values::SHARD_CHUNKS_MAX;
 use super::{Failure, report};
 use crate::config::{
-    Damaged, Deidentify, EngineOptions, Layout, LogFormat, LogLevel, LogOptions, MountOptions, Ngff, Palette, Secret,
-    TreeOptions, ViewOptions,
+    Damaged, Deidentify, DiskOptions, EngineOptions, Layout, LogFormat, LogLevel, LogOptions, MountOptions, Ngff,
+    Palette, Secret, TreeOptions, ViewOptions,
 };
 use crate::format::bioformats;
 
+/// Bytes that a disk cache may take, unless it is said.
+const DISK_CACHE_SIZE: u64 = 20 << 30;
 /// Largest configuration file that is read.
 const FILE_MAX: u64 = 1 << 20;
 
@@ -90,6 +92,7 @@ fn parse_file(path: &Path, text: &str) -> Result<SettingArgs, Failure> {
     for (key, named) in [
         ("bioformats", &mut settings.door.bioformats),
         ("deidentify-key", &mut settings.tree.deidentify_key),
+        ("disk-cache", &mut settings.engine.disk_cache),
         ("java-home", &mut settings.door.java_home),
         ("log-file", &mut settings.log.log_file),
     ] {
@@ -137,6 +140,8 @@ fn merge(first: SettingArgs, second: SettingArgs) -> SettingArgs {
             cache_size: engine.cache_size.or(second.engine.cache_size),
             threads: engine.threads.or(second.engine.threads),
             deadline: engine.deadline.or(second.engine.deadline),
+            disk_cache: engine.disk_cache.or(second.engine.disk_cache),
+            disk_cache_size: engine.disk_cache_size.or(second.engine.disk_cache_size),
         },
         door: super::args::DoorArgs {
             bioformats: door.bioformats.or(second.door.bioformats),
@@ -169,6 +174,11 @@ pub fn resolve(
     check_shard(&ngff, view.chunk, view.shard)?;
     let (deidentify, deidentify_key) = deidentify(&tree)?;
     let default = EngineOptions::default();
+    if engine.disk_cache.is_none() && engine.disk_cache_size.is_some() {
+        return Err(Failure::usage("--disk-cache-size: name a folder: --disk-cache"));
+    }
+    let disk =
+        engine.disk_cache.map(|folder| DiskOptions { folder, size: engine.disk_cache_size.unwrap_or(DISK_CACHE_SIZE) });
     let options = MountOptions {
         source,
         mountpoint,
@@ -193,6 +203,7 @@ pub fn resolve(
             cache_size: engine.cache_size.unwrap_or(default.cache_size),
             threads: engine.threads.unwrap_or(default.threads),
             deadline: engine.deadline.unwrap_or(default.deadline),
+            disk,
         },
     };
     let log = LogOptions {

@@ -77,6 +77,30 @@ pub fn outside(mountpoint: &Path, file: &Path, option: &str) -> Result<()> {
     Ok(())
 }
 
+/// The folder of the disk cache, absolute, made if need be and found fit: outside of what is mounted, and of the mount.
+///
+/// # Errors
+/// `Invalid` or `Io`; the folder and the way out are named.
+pub fn checked_disk_cache(folder: &Path, source: &Path, mountpoint: Option<&Path>) -> Result<PathBuf> {
+    let fail = |e: std::io::Error| Error::io(&e, "--disk-cache").in_file(folder);
+    let absolute = std::path::absolute(folder).map_err(fail)?;
+    let (parent, name) = match (absolute.parent(), absolute.file_name()) {
+        (Some(parent), Some(name)) => (parent.canonicalize().map_err(fail)?, name),
+        _ => return refuse(folder, "--disk-cache is no folder that can be private"),
+    };
+    // A link is a name for something else: where that lies counts.
+    let found = absolute.canonicalize().unwrap_or_else(|_| parent.join(name));
+    let within = if source.is_file() { source.parent().unwrap_or(source) } else { source };
+    if found.starts_with(within) {
+        return refuse(folder, "--disk-cache lies inside SOURCE, to which nothing is written; choose another place");
+    }
+    if mountpoint.is_some_and(|m| found.starts_with(m)) {
+        return refuse(folder, "--disk-cache lies inside the mountpoint; choose another place");
+    }
+    crate::cache::disk::Folder::open(&found)?;
+    Ok(found)
+}
+
 /// What fuser would fail on with a less helpful message.
 ///
 /// # Errors
@@ -134,5 +158,16 @@ mod tests {
         assert_eq!(checked_places(&root.join("f"), &mount).unwrap().0, root.join("f"));
         assert!(outside(&mount, &mount.join("x.log"), "--log-file").is_err());
         assert!(outside(&mount, &root.join("x.log"), "--log-file").is_ok());
+        let cache = |folder: &Path| checked_disk_cache(folder, &source, Some(&mount));
+        for folder in
+            [&source, &source.join("inner/c"), &mount, &mount.join("c"), &root.join("gone/c"), &root.join("f")]
+        {
+            assert!(cache(folder).is_err(), "{}", folder.display());
+        }
+        std::os::unix::fs::symlink(source.join("inner"), root.join("way")).unwrap();
+        assert!(cache(&root.join("way")).is_err() && cache(&root.join("way/c")).is_err());
+        assert!(checked_disk_cache(&root.join("c2"), &root.join("f"), None).is_err(), "beside the only file");
+        assert_eq!(cache(&root.join("m/../cache")).unwrap(), root.join("cache"));
+        assert_eq!(cache(&root.join("cache")).unwrap(), root.join("cache"));
     }
 }

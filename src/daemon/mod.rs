@@ -11,7 +11,7 @@ mod runtime;
 mod serve;
 mod signals;
 
-pub use check::{absolute_mountpoint, checked_places};
+pub use check::{absolute_mountpoint, checked_disk_cache, checked_places};
 pub use control::{ask, reachable};
 pub use limits::close_inherited;
 pub use mounts::{Pulse, Unmount, is_ours, mounts_of_user, pulse, unmount, unmount_patiently};

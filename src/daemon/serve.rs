@@ -103,7 +103,7 @@ fn serve(
         signals::watch(&options.mountpoint, move || control.remove())?;
     }
     let at = options.mountpoint.display();
-    let served = fuse::serve(fs, options, || {
+    let served = fuse::serve(Arc::clone(&fs), options, || {
         let source = match options.view.deidentify {
             Deidentify::Off => options.source.display().to_string(),
             level => format!("a source de-identified ({})", level.name()),
@@ -112,6 +112,7 @@ fn serve(
         ready();
     });
     control.remove();
+    fs.finish();
     match &served {
         Ok(()) => log::info!("{at} was unmounted after {} s", started.elapsed().as_secs()),
         Err(e) => log::error!("{e}"),

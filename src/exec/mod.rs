@@ -2,6 +2,7 @@
 
 mod assembly;
 mod damage;
+mod kept;
 mod lanes;
 mod memory;
 mod permit;
@@ -25,7 +26,8 @@ pub use reader::Reader;
 pub use reply::ChunkDone;
 pub use stats::EngineStats;
 
-use crate::cache::{Budget, Flights, Joined, Key, Share, Tile, TileCache, Waiter};
+use crate::cache::disk::{Disk, EntryKey, Payload};
+use crate::cache::{Budget, Flights, Joined, Key, Lease, Share, Tile, TileCache, Waiter};
 use crate::config::EngineOptions;
 use crate::error::{Error, Kind, Result};
 use crate::io::Watch;
@@ -39,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) lanes: Arc<lanes::Lanes>,
     pub(crate) requests: requests::Requests,
     pub(crate) damage: damage::Damage,
+    pub(crate) kept: Option<kept::Kept>,
 }
 
 /// Runs everything that touches a source, answers reads of chunks, keeps decoded tiles. Threads end when it is dropped.
@@ -49,6 +52,11 @@ pub struct Engine {
 impl Engine {
     /// Starts the supervisor; lane threads come as they are needed.
     pub fn start(options: &EngineOptions) -> Arc<Engine> {
+        Engine::start_with(options, None)
+    }
+
+    /// The same with what is kept on disk.
+    pub fn start_with(options: &EngineOptions, disk: Option<Arc<Disk>>) -> Arc<Engine> {
         memory::tune();
         let budget = Budget::new(options.cache_size);
         let shared = Arc::new(Shared {
@@ -63,6 +71,7 @@ impl Engine {
             lanes: lanes::Lanes::new(options.threads, options.deadline),
             requests: requests::Requests::new(options.deadline),
             damage: damage::Damage::default(),
+            kept: disk.zip(options.disk.as_ref()).map(|(disk, at)| kept::Kept::new(disk, &at.folder, options.deadline)),
         });
         let supervised = Arc::clone(&shared);
         let supervisor = std::thread::Builder::new().name("supervisor".into()).stack_size(256 << 10);
@@ -73,7 +82,8 @@ impl Engine {
                     let error = Error::new(Kind::Stuck, "the source does not answer");
                     supervised.units.flights.fail_led_by(job, &error);
                 }
-                supervised.lanes.is_busy()
+                let kept = supervised.kept.as_ref().is_some_and(kept::Kept::give_up_silent);
+                kept || supervised.lanes.is_busy()
             });
         });
         Arc::new(Engine { shared })
@@ -202,7 +212,7 @@ impl Engine {
                 waiter = back;
                 continue;
             }
-            return sweep_plan::start(shared, lane, image, chunk, lead);
+            return kept::make_chunk(shared, lane, image, chunk, lead);
         }
     }
 
@@ -274,6 +284,40 @@ impl Engine {
         self.shared.units.now(image, id, watch)
     }
 
+    /// Decodes and reductions that run at a time.
+    pub fn threads(&self) -> usize {
+        self.shared.units.threads
+    }
+
+    /// Is anything kept on disk?
+    pub fn keeps(&self) -> bool {
+        self.shared.kept.is_some()
+    }
+
+    /// An entry of at most `most` bytes that is kept on disk, with its lease; on a lane thread. `None` too if the disk does not
+    /// answer soon.
+    pub fn kept(&self, key: EntryKey, most: u64) -> Option<(Vec<u8>, Lease)> {
+        kept::load(&self.shared, key, most)
+    }
+
+    /// Has an entry kept on disk some time soon, if there is a disk that takes it.
+    pub fn keep(&self, key: EntryKey, payload: Payload) {
+        if let Some(kept) = &self.shared.kept {
+            off_source(|| kept.disk().offer(key, payload));
+        }
+    }
+
+    /// Is a chunk of a synthesized level kept on disk? Waits for the answer.
+    pub fn is_chunk_kept(&self, image: &OpenImage, chunk: ChunkId) -> bool {
+        let Some(key) = kept::chunk_key(image, chunk) else { return false };
+        kept::Kept::ask_now(&self.shared, move |disk| disk.has(&key).then_some(())).is_some()
+    }
+
+    /// The disk, where there is one.
+    pub fn disk(&self) -> Option<&Arc<Disk>> {
+        self.shared.kept.as_ref().map(kept::Kept::disk)
+    }
+
     /// The byte budget, for documents and parsed files.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.shared.units.budget
@@ -304,6 +348,7 @@ impl Engine {
             flights: shared.units.flights.len(),
             stuck: shared.lanes.stuck_lanes(),
             threads: shared.lanes.threads(),
+            disk: shared.kept.as_ref().map(kept::Kept::stats),
             ..EngineStats::default()
         };
         shared.units.counters.fill(&mut stats);

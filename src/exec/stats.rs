@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::lanes::StuckLane;
 use crate::cache::CacheStats;
+use crate::cache::disk::DiskStats;
 use crate::error::{Error, Kind};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
@@ -38,6 +39,9 @@ pub struct EngineStats {
     pub stuck: Vec<StuckLane>,
     /// Lane threads, hanging ones included.
     pub threads: usize,
+    /// What is kept on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskStats>,
 }
 
 /// Counters.

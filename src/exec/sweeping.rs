@@ -329,7 +329,8 @@ impl Sweeping {
         self.shared.units.counters.reduced_chunks.fetch_add(1, Ordering::Relaxed);
         self.shared.units.cache.insert(key, &tile);
         if let Some(lead) = lead {
-            lead.finish(&Ok(tile));
+            lead.finish(&Ok(Arc::clone(&tile)));
         }
+        super::kept::keep_chunk(&self.shared, &self.image, id, &tile);
     }
 }

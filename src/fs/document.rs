@@ -112,12 +112,23 @@ impl Core {
     }
 
     /// Contrast of a series, sampled once for all views.
-    fn windows(&self, parsed: &Parsed, series: u32, watch: &Watch) -> Result<Arc<Vec<Window>>> {
+    pub(super) fn windows(&self, parsed: &Parsed, series: u32, watch: &Watch) -> Result<Arc<Vec<Window>>> {
         if let Some(known) = lock(&parsed.windows).get(&series) {
             return Ok(Arc::clone(known));
         }
         let image = &parsed.image;
-        let found = sample_windows(image, series, |id| self.engine.unit_now(image, id, watch).map(Sample))?;
+        let found = match self.kept_windows(image, series) {
+            Some(kept) => kept,
+            None => {
+                let mut whole = true;
+                let read = |id| self.engine.unit_now(image, id, watch).map(Sample).inspect_err(|_| whole = false);
+                let found = sample_windows(image, series, read)?;
+                if whole {
+                    self.keep_windows(image, series, &found);
+                }
+                found
+            }
+        };
         let found = Arc::new(found);
         lock(&parsed.windows).insert(series, Arc::clone(&found));
         Ok(found)

@@ -162,12 +162,15 @@ impl Core {
             return Err(Error::new(Kind::Changed, "it is no longer the file that was looked up").in_file(&node.file));
         }
         let directory = node.file.parent().unwrap_or(Path::new("")).to_owned();
+        let tape = self.tape(node);
+        let file = tape.file(&self.identities, node.file.file_name().map_or(Path::new(""), Path::new), Arc::new(file));
+        let members = tape.members(&self.identities);
         let open: format::OpenMember = Arc::new(move |path: &Path| {
             // Beneath the directory of the file that names it; links are refused by the open itself.
             if path.components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
                 return Err(Error::malformed(format!("{} is not below the folder of the image", path.display())));
             }
-            Ok(Arc::new(source.open_image(&directory.join(path))?) as Arc<dyn ReadAt>)
+            Ok(members(path, Arc::new(source.open_image(&directory.join(path))?)))
         });
         let total = self.engine.budget().total();
         let limits = Limits {
@@ -175,9 +178,12 @@ impl Core {
             index_bytes: total / 8,
             palette_rgb: self.view_options.palette == Palette::Rgb,
         };
-        let (format, source) = format::open(Arc::new(file), &Place { path: &node.file, open }, &limits, watch)?;
+        let (format, source) = format::open(file, &Place { path: &node.file, open }, &limits, watch)?;
+        self.keep_tape(tape);
         let options = &self.view_options;
-        let image = Arc::new(OpenImage::new(node.pixels, format, source, options.chunk, options.damaged));
+        let mut image = OpenImage::new(node.pixels, format, source, options.chunk, options.damaged);
+        image.on_disk = self.identity(node, &image);
+        let image = Arc::new(image);
         let written = self.written(node, watch)?;
         // The stricter wins: the mount or a sidecar.
         let asked = written.sidecars.deidentify().map_or(Deidentify::Off, |level| Deidentify::asked(&level));

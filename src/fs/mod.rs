@@ -11,6 +11,7 @@ mod describe;
 mod document;
 mod images;
 mod kept;
+mod lasting;
 mod listings;
 mod lookup;
 mod members;
@@ -18,6 +19,7 @@ mod node;
 mod read;
 mod readdir;
 mod shard;
+mod warm;
 mod xattr;
 
 use std::path::Path;
@@ -27,7 +29,9 @@ pub use attr::{Attr, Space};
 pub use lookup::LookedUp;
 pub use read::Opened;
 pub use readdir::Sink;
+pub use warm::Warmed;
 
+use crate::cache::disk::Identities;
 use crate::config::{MountOptions, TreeOptions, ViewOptions};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Class, Engine, EngineStats, LaneKey, Reader};
@@ -43,6 +47,9 @@ use node::Node;
 pub const TREE_TTL: Duration = Duration::from_secs(1);
 /// How long it may believe what lies below an image directory: ids change with the source.
 pub const IMAGE_TTL: Duration = Duration::from_secs(3600);
+
+/// How long the end of a mount waits for the disk cache.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// How urgent a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +82,8 @@ struct Core {
     view_options: ViewOptions,
     tree_options: TreeOptions,
     engine: Arc<Engine>,
+    /// What images are called in the disk cache.
+    identities: Arc<Identities>,
     events: Arc<dyn Events>,
     nodes: Mutex<Table<Node>>,
     listings: Listings,
@@ -94,12 +103,17 @@ impl Fs {
     /// # Errors
     /// If SOURCE cannot be opened or lies inside the mountpoint, or a glob is wrong.
     pub fn new(options: &MountOptions, events: Arc<dyn Events>) -> Result<Arc<Fs>> {
+        Fs::build(options, events, false)
+    }
+
+    /// `patient`: what is to be kept on disk waits for the disk, and is not dropped.
+    fn build(options: &MountOptions, events: Arc<dyn Events>, patient: bool) -> Result<Arc<Fs>> {
         let veil = Veil::new(&options.view);
         let salt = veil.as_ref().map_or_else(Vec::new, |v| v.salt().to_vec());
         let filter = Filter::new(&options.tree)?.under(veil);
         let source = Source::open(&options.source, &options.mountpoint)?;
         let views = View::all(&options.view);
-        let engine = Engine::start(&options.engine);
+        let (engine, identities) = lasting::start(options, &events, patient)?;
         let share = engine.budget().total() / 8;
         Ok(Arc::new(Fs(Arc::new(Core {
             source: Arc::new(source),
@@ -109,6 +123,7 @@ impl Fs {
             view_options: options.view.clone(),
             tree_options: options.tree.clone(),
             engine,
+            identities,
             events,
             nodes: Mutex::default(),
             listings: Listings::new(share),
@@ -125,6 +140,13 @@ impl Fs {
     /// Where messages go.
     pub fn events(&self) -> &Arc<dyn Events> {
         &self.0.events
+    }
+
+    /// Waits a moment for what is still to be written to the disk cache, when the mount is gone.
+    pub fn finish(&self) {
+        if let Some(disk) = self.0.engine.disk() {
+            disk.wait_written(LAST_WRITES);
+        }
     }
 
     /// Tells the device number of our own mount, so that it is never looked into.

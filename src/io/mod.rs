@@ -2,10 +2,14 @@
 
 mod file;
 mod memory;
+mod pack;
+mod tape;
 mod watch;
 
 pub use file::SourceFile;
 pub use memory::MemoryFile;
+pub use pack::{Pack, PackBuilder};
+pub use tape::Tape;
 pub use watch::{Watch, now_ms};
 
 use crate::error::Result;

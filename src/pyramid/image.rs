@@ -86,6 +86,8 @@ pub struct OpenImage {
     pub pyramids: Vec<Pyramid>,
     /// What synthesized levels do over bad tiles.
     pub damaged: Damaged,
+    /// What the image in this state is called on disk, from one mount to the next; `None` if nothing of it may be kept there.
+    pub on_disk: Option<[u8; 16]>,
 }
 
 impl OpenImage {
@@ -99,7 +101,7 @@ impl OpenImage {
     ) -> Self {
         let source = super::rois::with_labels(source);
         let pyramids = source.series().iter().map(|s| Pyramid::new(s, chunk)).collect();
-        OpenImage { key, format, source, pyramids, damaged }
+        OpenImage { key, format, source, pyramids, damaged, on_disk: None }
     }
 
     /// May `chunk` of a synthesized level be made at all?

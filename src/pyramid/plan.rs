@@ -61,6 +61,31 @@ impl ChunkFrame {
     pub fn pitch(&self) -> u64 {
         self.side.1 * self.size
     }
+
+    /// The parts of the rows of a whole chunk that lie inside the plane.
+    pub fn rows_inside<'a>(&self, chunk: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + Clone {
+        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let (pitch, row, rows) = (number(self.pitch()), number(self.inside.1 * self.size), number(self.inside.0));
+        chunk.chunks_exact(pitch.max(1)).take(rows).map(move |line| line.get(..row).unwrap_or(line))
+    }
+
+    /// A whole chunk from what [`ChunkFrame::rows_inside`] gives, joined; fill value beyond the edge of the plane. `None` if
+    /// the bytes are not as many.
+    pub fn framed(&self, inside: Vec<u8>) -> Option<Vec<u8>> {
+        if inside.len() as u64 != self.inside.0 * self.inside.1 * self.size {
+            return None;
+        }
+        if inside.len() as u64 == self.bytes {
+            return Some(inside);
+        }
+        let number = |n: u64| usize::try_from(n).ok();
+        let (pitch, row) = (number(self.pitch())?, number(self.inside.1 * self.size)?);
+        let mut chunk = vec![0; number(self.bytes)?];
+        for (line, given) in chunk.chunks_exact_mut(pitch).zip(inside.chunks_exact(row.max(1))) {
+            line.get_mut(..row)?.copy_from_slice(given);
+        }
+        Some(chunk)
+    }
 }
 
 /// A unit under a range, and the rectangle of the chunk that it fills (rows and columns count from the chunk's corner).
