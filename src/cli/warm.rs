@@ -51,7 +51,7 @@ struct Totals {
     files: u64,
     images: u64,
     chunks: u64,
-    present: u64,
+    written: u64,
     failed: u64,
 }
 
@@ -81,10 +81,12 @@ pub fn run(args: &WarmArgs) -> Result<Exit, Failure> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    let Totals { files, images, chunks, present, failed } = totals;
+    let Totals { files, images, chunks, written, failed } = totals;
     if !args.quiet {
-        let made = chunks - present;
-        eprintln!("{images} images in {files} files: {made} chunks made, {present} were there; {failed} files failed");
+        eprintln!(
+            "{images} images in {files} files with {chunks} chunks below what is stored; {written} entries written, \
+             {failed} files failed"
+        );
     }
     Ok(if failed > 0 { Exit::BadFile } else { Exit::Success })
 }
@@ -132,7 +134,7 @@ fn one(
             Ok(Some(warmed)) => {
                 totals.images += warmed.images;
                 totals.chunks += warmed.chunks;
-                totals.present += warmed.present;
+                totals.written += warmed.written;
             }
             Err(error) => {
                 totals.failed += 1;

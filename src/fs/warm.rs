@@ -23,8 +23,8 @@ pub struct Warmed {
     pub images: u64,
     /// Chunks of synthesized levels that they have.
     pub chunks: u64,
-    /// Of these, those that were in the disk cache already.
-    pub present: u64,
+    /// Entries written to the disk cache, of chunks and everything else: 0 if all was there.
+    pub written: u64,
 }
 
 /// A file that was just written is not kept: its next state could look the same. After so long it is.
@@ -49,6 +49,8 @@ impl Fs {
     /// The first failure that left something out; the rest is there.
     pub fn warm(&self, file: &Path, name: &Path, step: &(dyn Fn(u64, u64) + Sync)) -> Result<Option<Warmed>> {
         let core = &self.0;
+        let written = || core.engine.disk().map_or(0, |disk| disk.stats().written);
+        let before = written();
         let mut opened = core.opened(file, name)?;
         if opened.1.image.on_disk.is_none() {
             std::thread::sleep(SETTLED);
@@ -78,8 +80,8 @@ impl Fs {
             }
         }
         let total = stages.iter().map(Stage::chunks).fold(0, u64::saturating_add);
-        let (done, present, failed) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(None));
-        let warming = Warming { core, node: &node, parsed: &parsed, total, done, present, failed, step };
+        let (done, failed) = (AtomicU64::new(0), Mutex::new(None));
+        let warming = Warming { core, node: &node, parsed: &parsed, total, done, failed, step };
         // What lies under the chunks of a stage is made by those before it.
         for stage in &stages {
             warming.run(stage);
@@ -90,7 +92,7 @@ impl Fs {
         core.drop_image(&node);
         let failed = lock(&warming.failed).take();
         first.and(failed.map_or(Ok(()), Err))?;
-        Ok(Some(Warmed { images, chunks: total, present: warming.present.load(Ordering::Relaxed) }))
+        Ok(Some(Warmed { images, chunks: total, written: written() - before }))
     }
 }
 
@@ -187,8 +189,7 @@ struct Warming<'a> {
     parsed: &'a Parsed,
     total: u64,
     done: AtomicU64,
-    present: AtomicU64,
-    /// The first failure, and whether it is the end.
+    /// The first failure, or a later one that is the end.
     failed: Mutex<Option<Error>>,
     step: &'a (dyn Fn(u64, u64) + Sync),
 }
@@ -245,9 +246,7 @@ impl Warming<'_> {
         if self.is_over() {
             return;
         }
-        if self.core.engine.is_chunk_kept(&self.parsed.image, id) {
-            self.present.fetch_add(1, Ordering::Relaxed);
-        } else {
+        if !self.core.engine.is_chunk_kept(&self.parsed.image, id) {
             let level = id.level.saturating_sub(1) as usize;
             let origin = self.parsed.image.pyramids.get(id.series as usize).and_then(|p| p.levels.get(level));
             // Those made in an earlier run come from the disk.

@@ -179,7 +179,7 @@ def test_damaged_cut_and_exchanged_entries_are_not_believed(place, mount):
         with mounts.Mount(source, "--disk-cache", cache) as m:
             for name, (data, _) in LAYOUTS.items():
                 assert right(m, name, data) == documents[name]
-            assert disk(m)["damaged"] == len(all_of_them)
+            assert len(LAYOUTS) < disk(m)["damaged"] <= len(all_of_them)
     # What others put there stays, and does no harm.
     stranger = os.path.join(cache, "00", "note.txt")
     os.makedirs(os.path.dirname(stranger), exist_ok=True)
@@ -193,7 +193,7 @@ def test_damaged_cut_and_exchanged_entries_are_not_believed(place, mount):
 
 def test_the_bound_is_kept(place, mount):
     source, cache = place
-    images = {f"i{n}": noise((2400, 2400), n) for n in range(4)}
+    images = {f"i{n}": noise((2400, 2400), n) for n in range(6)}
     for name, data in images.items():
         write(source / f"{name}.tif", data, tile=(512, 512))
     m = mount(source, "--disk-cache", cache, "--disk-cache-size", "16MiB")
@@ -203,7 +203,7 @@ def test_the_bound_is_kept(place, mount):
     m.close()
     assert 8 << 20 < held(cache) <= 16 << 20
     m = mount(source, "--disk-cache", cache, "--disk-cache-size", "16MiB")
-    right(m, "i3", images["i3"])
+    right(m, "i5", images["i5"])
     assert m.counter("reduced_chunks") == 0, "the last one is there"
     right(m, "i0", images["i0"])
     assert m.counter("reduced_chunks") > 0, "the first one went"
@@ -234,11 +234,11 @@ def test_a_cache_that_fails_or_hangs_is_done_without(place, mount, tmp_path):
     """The cache lies in a mount of the program, which cannot be written, and whose daemon is stopped."""
     source, cache = place
     documents = filled(place, mount, ["tiles", "strips"])
+    write(source / "new.tif", LAYOUTS["tiles"][0], tile=(256, 256))
     outer = mount(tmp_path / "cache")
     m = mount(source, "--disk-cache", outer.path)
     assert right(m, "tiles", LAYOUTS["tiles"][0]) == documents["tiles"]
     assert m.counter("decoded_units") == 0, "it is read"
-    write(source / "new.tif", LAYOUTS["tiles"][0], tile=(256, 256))
     zarr.open_group(m.join("new.ome.zarr"), mode="r")["1"][...]
     assert disk(m)["state"].startswith("not written: Read-only")
     assert m.log().count("disk cache") == 1, m.log()
@@ -333,11 +333,10 @@ def test_warm_does_it_all_ahead(place, mount, tmp_path):
     os.utime(source / "bad.tif", ns=(OLD, OLD))
     p = run("warm", "--disk-cache", cache, source)
     assert p.returncode == 3 and f"{source}/bad.tif: " in p.stderr, p.stderr
-    assert "4 images in 5 files" in p.stderr and " 0 were there; 1 files failed" in p.stderr, p.stderr
-    made = int(p.stderr.split(": ")[-1].split()[0])
     kept = entries(cache)
+    assert f"4 images in 5 files with 47 chunks below what is stored; {len(kept)} entries written, 1 files failed" in p.stderr
     p = run("warm", "--disk-cache", cache, source / "deep", env={**os.environ, "FUZARR_THREADS": "1"})
-    assert p.returncode == 0 and f": 0 chunks made, {made} were there; 0 files failed" in p.stderr, p.stderr
+    assert p.returncode == 0 and "47 chunks below what is stored; 0 entries written, 0 files failed" in p.stderr, p.stderr
     assert entries(cache) == kept
     for root, under in ((source, "deep/"), (source / "deep", "")):
         with mounts.Mount(root, "--disk-cache", cache) as m:
