@@ -47,6 +47,8 @@ pub enum Kind {
     Invalid,
     /// No such extended attribute.
     NoAttribute,
+    /// Attributes of that kind (lists of access rights, labels) are not kept at all.
+    NoAttributes,
     /// The buffer given for an attribute is too small.
     Range,
     /// A call on an ordinary file of the source failed; the caller sees the source's own error number.
@@ -76,6 +78,7 @@ impl Kind {
             Kind::ReadOnly => libc::EROFS,
             Kind::Invalid => libc::EINVAL,
             Kind::NoAttribute => libc::ENODATA,
+            Kind::NoAttributes => libc::EOPNOTSUPP,
             Kind::Range => libc::ERANGE,
             Kind::Source(errno) => errno,
         }
@@ -101,6 +104,7 @@ impl Kind {
             Kind::ReadOnly => "read-only",
             Kind::Invalid => "invalid",
             Kind::NoAttribute => "no such attribute",
+            Kind::NoAttributes => "no attributes of this kind",
             Kind::Range => "buffer too small",
             Kind::Source(_) => "source error",
         }
@@ -267,6 +271,7 @@ mod tests {
         assert_eq!(Kind::ReadOnly.errno(), libc::EROFS);
         assert_eq!(Kind::Invalid.errno(), libc::EINVAL);
         assert_eq!(Kind::NoAttribute.errno(), libc::ENODATA);
+        assert_eq!(Kind::NoAttributes.errno(), libc::EOPNOTSUPP);
         assert_eq!(Kind::Range.errno(), libc::ERANGE);
         assert_eq!(Kind::Source(libc::ENAMETOOLONG).errno(), libc::ENAMETOOLONG);
     }

@@ -33,6 +33,8 @@ type Listed = (u64, u64, EntryKind, String);
 
 struct Recorded {
     entries: Vec<Listed>,
+    /// What the entries look like that were looked at.
+    looked: Arc<Mutex<Vec<(String, Attr)>>>,
     room: usize,
     answer: mpsc::Sender<Result<Vec<Listed>>>,
 }
@@ -44,6 +46,14 @@ impl Sink for Recorded {
         }
         self.entries.push((id, next, kind, String::from_utf8_lossy(name).into_owned()));
         false
+    }
+
+    fn add_looked(&mut self, attr: &Attr, _: Duration, next: u64, name: &[u8]) -> bool {
+        let full = self.add(attr.id, next, attr.kind, name);
+        if !full {
+            self.looked.lock().unwrap().push((String::from_utf8_lossy(name).into_owned(), *attr));
+        }
+        full
     }
 
     fn done(self: Box<Self>, result: Result<()>) {
@@ -121,13 +131,33 @@ impl Mounted {
 
     /// All entries, in pieces of `room`.
     fn list(&self, id: u64, room: usize) -> Result<Vec<(u64, EntryKind, String)>> {
+        self.list_by(id, room, None)
+    }
+
+    /// All entries, and what those look like that were looked at, which are referred to now.
+    fn list_looked(&self, id: u64, room: usize) -> (Vec<(u64, EntryKind, String)>, Vec<(String, Attr)>) {
+        let looked = Arc::default();
+        let all = self.list_by(id, room, Some(&looked)).unwrap();
+        (all, std::mem::take(&mut *looked.lock().unwrap()))
+    }
+
+    fn list_by(
+        &self,
+        id: u64,
+        room: usize,
+        looked: Option<&Arc<Mutex<Vec<(String, Attr)>>>>,
+    ) -> Result<Vec<(u64, EntryKind, String)>> {
         let opened: Opened = wait(|send| self.fs.open_directory(id, Reader::default(), move |r| drop(send.send(r))))?;
         let mut all = Vec::new();
         let mut cursor = 0;
         loop {
             let piece: Vec<_> = wait(|send| {
-                let sink = Recorded { entries: Vec::new(), room, answer: send };
-                self.fs.read_directory(opened.handle, id, cursor, Reader::default(), Box::new(sink));
+                let into = looked.cloned().unwrap_or_default();
+                let sink = Box::new(Recorded { entries: Vec::new(), looked: into, room, answer: send });
+                match looked {
+                    None => self.fs.read_directory(opened.handle, id, cursor, Reader::default(), sink),
+                    Some(_) => self.fs.read_directory_looked(opened.handle, id, cursor, Reader::default(), sink),
+                }
             })?;
             let Some(last) = piece.last() else { break };
             cursor = last.1;
@@ -283,13 +313,84 @@ fn looking_at_a_folder_opens_no_image() {
     assert_eq!(m.calls("stats"), 0);
     for (_, _, name) in entries.iter().skip(2) {
         let found = m.child(1, name).unwrap().attr.unwrap();
-        assert_eq!(m.attribute(found.id, "security.selinux").unwrap_err().kind(), Kind::NoAttribute);
+        assert_eq!(m.attribute(found.id, "security.selinux").unwrap_err().kind(), Kind::NoAttributes);
         let _: Vec<u8> =
             wait(|send| m.fs.attributes(found.id, Reader::default(), move |r| drop(send.send(r)))).unwrap();
     }
     assert_eq!((m.calls("opens"), m.calls("listings")), (0, 1));
     assert!(m.calls("stats") <= 201);
     assert!(m.log.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_listing_with_looks_shows_what_lookups_show() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..100 {
+        std::fs::write(dir.path().join(format!("{n}.tif")), vec![0; n]).unwrap();
+    }
+    std::fs::write(dir.path().join("7.tif.meta.yaml"), b"dataset: {}").unwrap();
+    std::fs::write(dir.path().join("notes.txt"), b"x").unwrap();
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    symlink("7.tif", dir.path().join("link.tif")).unwrap();
+    symlink("gone", dir.path().join("broken")).unwrap();
+    let m = Mounted::plain(dir.path());
+    let nodes = || m.fs.status()["nodes"]["blocks"].as_u64().unwrap();
+    let named: Vec<_> = m.list(1, 13).unwrap().into_iter().map(|(_, kind, name)| (kind, name)).collect();
+    for room in [13, 1000] {
+        let (all, looked) = m.list_looked(1, room);
+        assert_eq!(all.into_iter().map(|(_, kind, name)| (kind, name)).collect::<Vec<_>>(), named);
+        // All but `.`, `..` and the folder.
+        assert_eq!(looked.len(), named.len() - 3);
+        for (name, attr) in &looked {
+            assert_eq!(m.child(1, name).unwrap().attr, Some(*attr), "{name}");
+        }
+        assert_eq!(nodes(), looked.len() as u64);
+        for (_, attr) in looked {
+            assert_eq!(m.attr(attr.id).unwrap(), attr);
+            m.fs.forget(attr.id, 2);
+            assert!(m.attr(attr.id).is_err());
+        }
+        assert_eq!(nodes(), 0, "what did not fit is not referred to");
+    }
+    assert_eq!(m.calls("opens"), 0);
+    assert!(m.log.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_listing_with_looks_is_as_old_as_its_handle_and_its_attributes_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a.tif", "b.tif"] {
+        std::fs::write(dir.path().join(name), b"x").unwrap();
+    }
+    let m = Mounted::plain(dir.path());
+    let opened: Opened = wait(|send| m.fs.open_directory(1, Reader::default(), move |r| drop(send.send(r)))).unwrap();
+    std::fs::remove_file(dir.path().join("a.tif")).unwrap();
+    std::fs::write(dir.path().join("b.tif"), b"longer").unwrap();
+    let looked = Arc::new(Mutex::new(Vec::new()));
+    let entries = wait(|send| {
+        let sink = Recorded { entries: Vec::new(), looked: Arc::clone(&looked), room: 100, answer: send };
+        m.fs.read_directory_looked(opened.handle, 1, 0, Reader::default(), Box::new(sink));
+    });
+    let names: Vec<String> = entries.unwrap().into_iter().map(|(_, _, _, name)| name).collect();
+    assert_eq!(names, [".", "..", "a.ome.zarr", "b.ome.zarr"]);
+    let looked = looked.lock().unwrap();
+    assert_eq!(looked.len(), 1);
+    assert_eq!((looked[0].0.as_str(), Some(looked[0].1)), ("b.ome.zarr", m.child(1, "b.ome.zarr").unwrap().attr));
+}
+
+#[test]
+fn nodes_inside_an_image_are_listed_with_their_attributes() {
+    let dir = tempfile::tempdir().unwrap();
+    write_tiff(&dir.path().join("a.tif"), 700, 300, 2, 0);
+    let m = Mounted::plain(dir.path());
+    for path in ["a.ome.zarr", "a.ome.zarr/0", "a.ome.zarr/0/c"] {
+        let id = m.walk(path).unwrap().id;
+        let (all, looked) = m.list_looked(id, 5);
+        assert!(looked.len() + 4 >= all.len() && !looked.is_empty(), "{path}: {all:?}");
+        for (name, attr) in looked {
+            assert_eq!(m.child(id, &name).unwrap().attr, Some(attr), "{path}/{name}");
+        }
+    }
 }
 
 #[test]

@@ -105,20 +105,15 @@ impl Core {
         let mut found = Vec::new();
         let folders: Vec<&Path> = file.ancestors().skip(1).collect();
         for folder in folders.into_iter().rev() {
-            let mut names: Vec<OsString> = OF_FOLDERS.iter().map(OsString::from).collect();
-            if file.parent() == Some(folder)
-                && let Some(own) = file.file_name()
-            {
-                names.extend(OF_FILES.iter().map(|ending| {
-                    let mut name = own.to_owned();
-                    name.push(ending);
-                    name
-                }));
-            }
+            let own = file.file_name().filter(|_| file.parent() == Some(folder));
+            let own = own.into_iter().flat_map(|own| {
+                OF_FILES.iter().map(move |ending| [own, OsStr::new(ending)].into_iter().collect::<OsString>())
+            });
+            let names = OF_FOLDERS.iter().map(OsString::from).chain(own);
             // A mount of one file lists that file alone.
             if folder.as_os_str().is_empty() && self.source.only().is_some() {
                 let is_file = |path: &PathBuf| self.look(path, false).mtime.is_some();
-                found.extend(names.into_iter().map(|name| folder.join(name)).filter(is_file));
+                found.extend(names.map(|name| folder.join(name)).filter(is_file));
                 continue;
             }
             let listing = match self.listing(folder, watch) {
@@ -127,9 +122,12 @@ impl Core {
                 Err(_) => continue,
             };
             *looked_ms = (*looked_ms).min(listing.checked_ms());
+            if !listing.has_sidecars() {
+                continue;
+            }
             // A link is there too: it is not followed, and the report says so.
             let is_file = |name: &OsString| is_sidecar(listing.real_kind(name.as_bytes()));
-            found.extend(names.into_iter().filter(is_file).map(|name| folder.join(name)));
+            found.extend(names.filter(is_file).map(|name| folder.join(name)));
         }
         Ok(found)
     }

@@ -24,7 +24,7 @@ pub struct LookedUp {
 }
 
 /// What a name in a source directory turned out to be.
-enum Named {
+pub(super) enum Named {
     /// All that is asked for.
     Seen(LookedUp),
     /// A folder, still to be looked at on a lane of its own: a file system may be mounted there that does not answer,
@@ -106,10 +106,7 @@ impl Fs {
 
     /// The kernel no longer refers to a node `count` times.
     pub fn forget(&self, id: u64, count: u64) {
-        if id != ROOT {
-            let gone = lock(&self.0.nodes).forget(id, count);
-            drop(gone);
-        }
+        self.0.forget(id, count);
     }
 
     /// What a node looks like, and how long that may be believed.
@@ -157,15 +154,28 @@ impl Fs {
 }
 
 impl Core {
+    pub(super) fn forget(&self, id: u64, count: u64) {
+        if id != ROOT {
+            let gone = lock(&self.nodes).forget(id, count);
+            drop(gone);
+        }
+    }
+
     fn look_up_source(&self, directory: &Path, name: &[u8], watch: &Watch) -> Result<Named> {
-        let held = self.listing(directory, watch)?;
+        match self.listing(directory, watch)?.find(&self.names, name) {
+            None => Ok(Named::Seen(LookedUp { attr: None, ttl: TREE_TTL })),
+            Some(found) => self.look_up_found(directory, name, found, watch),
+        }
+    }
+
+    /// Looks at what a name of a source directory stands for. A node found counts as referred to.
+    pub(super) fn look_up_found(&self, directory: &Path, name: &[u8], found: Found, watch: &Watch) -> Result<Named> {
         let path = || directory.join(OsStr::from_bytes(name));
-        let made = match held.find(&self.names, name) {
-            None => return Ok(Named::Seen(LookedUp { attr: None, ttl: TREE_TTL })),
-            Some(Found::Real(EntryKind::Directory)) => return Ok(Named::Folder(path())),
-            Some(Found::Folder(real)) => return Ok(Named::Folder(directory.join(OsStr::from_bytes(&real)))),
-            Some(Found::Real(_)) => self.look_up_mirror(path()),
-            Some(Found::Image { source, view }) => {
+        let made = match found {
+            Found::Real(EntryKind::Directory) => return Ok(Named::Folder(path())),
+            Found::Folder(real) => return Ok(Named::Folder(directory.join(OsStr::from_bytes(&real)))),
+            Found::Real(_) => self.look_up_mirror(path()),
+            Found::Image { source, view } => {
                 let found = self.image_node(directory, &source, view, name, watch);
                 let seen = found.and_then(|node| self.look_up_image(node));
                 let seen = seen.map_or_else(gone, |(attr, ttl)| Ok(LookedUp { attr: Some(attr), ttl }));

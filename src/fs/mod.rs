@@ -18,6 +18,7 @@ mod members;
 mod node;
 mod read;
 mod readdir;
+mod readdir_looked;
 mod shard;
 mod warm;
 mod xattr;

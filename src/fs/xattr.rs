@@ -33,9 +33,10 @@ fn user_entry(at: &At) -> Option<std::path::PathBuf> {
 impl Fs {
     /// The value of an attribute. On an image directory, those that depend on the content open the image.
     pub fn attribute(&self, id: u64, name: &[u8], reader: Reader, done: impl FnOnce(Result<Vec<u8>>) + Send + 'static) {
-        // `ls -l` asks every entry for security attributes and lists; that must cost nothing.
+        // `ls -l` asks every entry for security attributes and lists of rights. Told that there are none of any, it asks for
+        // the first entry of a mount only.
         if !name.starts_with(b"user.") {
-            return done(Err(none()));
+            return done(Err(Error::new(Kind::NoAttributes, "only user attributes are shown")));
         }
         let core = Arc::clone(&self.0);
         let at = match self.0.node(id) {

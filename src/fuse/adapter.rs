@@ -10,10 +10,11 @@ use std::time::SystemTime;
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 
-use super::reply::{Entries, absent, attr, errno, name_errno, xattr};
+use super::reply::{Entries, LookedEntries, absent, attr, errno, name_errno, xattr};
 use crate::error::Result;
 use crate::exec::Reader;
 use crate::fs::{Fs, Level, LookedUp, Opened, Space};
@@ -51,7 +52,14 @@ fn opened(reply: ReplyOpen, result: Result<Opened>) {
 impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         // Each is worth having and none is needed: an older kernel says which it lacks.
-        for flag in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_ASYNC_READ] {
+        // With the two of readdirplus the kernel asks for attributes with the first names of a listing, and goes on doing so
+        // as long as somebody uses them.
+        for flag in [
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_ASYNC_READ,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+        ] {
             let _ = config.add_capabilities(flag);
         }
         if let Err(most) = config.set_max_readahead(READ_AHEAD) {
@@ -154,6 +162,12 @@ impl Filesystem for Adapter {
     fn readdir(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
         let reader = reader(request);
         self.guard("readdir", || self.0.read_directory(fh.0, ino.0, offset, reader, Box::new(Entries(reply))));
+    }
+
+    fn readdirplus(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+        let reader = reader(request);
+        let sink = Box::new(LookedEntries(reply));
+        self.guard("readdirplus", || self.0.read_directory_looked(fh.0, ino.0, offset, reader, sink));
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, fh: FileHandle, _: OpenFlags, reply: ReplyEmpty) {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{Errno, FileAttr, FileType, INodeNo, ReplyDirectory, ReplyXattr};
+use fuser::{Errno, FileAttr, FileType, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus, ReplyXattr};
 
 use crate::error::{Error, Kind, Result};
 use crate::fs::{Attr, Sink};
@@ -100,6 +100,31 @@ pub(super) struct Entries(pub ReplyDirectory);
 impl Sink for Entries {
     fn add(&mut self, id: u64, next: u64, of: EntryKind, name: &[u8]) -> bool {
         self.0.add(INodeNo(id), next, kind(of), OsStr::from_bytes(name))
+    }
+
+    fn done(self: Box<Self>, result: Result<()>) {
+        match result {
+            Ok(()) => self.0.ok(),
+            Err(e) => self.0.error(name_errno(&e)),
+        }
+    }
+}
+
+/// Entries of a directory on their way to the kernel, with their attributes.
+pub(super) struct LookedEntries(pub ReplyDirectoryPlus);
+
+impl Sink for LookedEntries {
+    fn add(&mut self, id: u64, next: u64, of: EntryKind, name: &[u8]) -> bool {
+        // An entry without attributes should have node 0, but `fuser` makes that its inode number too, and programs take such
+        // an entry for a deleted one. The kernel never believes that an entry is the root: it lists the name and keeps nothing
+        // of it. `.` and `..` it lists only, whatever their node.
+        let id = if matches!(name, b"." | b"..") { id } else { INodeNo::ROOT.0 };
+        let named = FileAttr { ino: INodeNo(id), kind: kind(of), ..absent() };
+        self.0.add(INodeNo(id), next, OsStr::from_bytes(name), &Duration::ZERO, &named, Generation(0))
+    }
+
+    fn add_looked(&mut self, found: &Attr, ttl: Duration, next: u64, name: &[u8]) -> bool {
+        self.0.add(INodeNo(found.id), next, OsStr::from_bytes(name), &ttl, &attr(found), Generation(0))
     }
 
     fn done(self: Box<Self>, result: Result<()>) {

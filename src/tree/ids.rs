@@ -47,6 +47,12 @@ impl Identity {
         self.0.to_le_bytes()
     }
 
+    /// The first id that a block of `nodes` nodes would have if nothing were in its way: for entries that nobody looked at.
+    pub fn likely_id(self, nodes: u64) -> u64 {
+        let base = self.base(nodes.clamp(1, MOST_NODES).next_power_of_two(), 0);
+        if base <= ROOT { u64::from(u32::MAX) } else { base }
+    }
+
     fn base(self, length: u64, salt: u64) -> u64 {
         let Identity(hash) =
             if salt == 0 { self } else { Identity::of(&[b"salt", &self.0.to_le_bytes(), &salt.to_le_bytes()]) };
@@ -91,13 +97,13 @@ impl<T> Table<T> {
             if base <= ROOT {
                 continue;
             }
-            if self.blocks.get(&base).is_some_and(|b| b.identity == identity) {
-                return Ok((Spot::Taken(base), length, salt));
-            }
-            let below = self.blocks.range(..=base).next_back().is_some_and(|(b, block)| b + block.length > base);
-            let within = self.blocks.range(base..base + length).next().is_some();
-            if !below && !within {
-                return Ok((Spot::Free(base), length, salt));
+            // Blocks do not overlap: whatever is in the way, or the block itself, is the last that begins before its end.
+            match self.blocks.range(..base + length).next_back() {
+                Some((b, block)) if *b == base && block.identity == identity => {
+                    return Ok((Spot::Taken(base), length, salt));
+                }
+                Some((b, block)) if b + block.length > base => {}
+                _ => return Ok((Spot::Free(base), length, salt)),
             }
         }
         Err(Error::over_limit("no free node ids"))
@@ -171,6 +177,7 @@ mod tests {
         assert_eq!(base % 128, 0);
         assert!(base < 1 << ID_BITS);
         assert_eq!(table.peek(id(1), 100).unwrap(), base);
+        assert_eq!(id(1).likely_id(100), base);
         assert_eq!(*table.find(base + 99).unwrap().1, "one");
         assert_eq!(table.find(base + 127).unwrap().0, 127);
         assert!(table.find(base + 128).is_none());

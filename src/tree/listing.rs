@@ -17,7 +17,7 @@ use crate::io::{Watch, now_ms};
 use crate::sync::{AtomicU64, Ordering};
 
 /// How long a listing counts without a look at its directory.
-const FRESH_MS: u64 = 1000;
+pub const FRESH_MS: u64 = 1000;
 /// A directory changed this shortly before it was read may have changed after it, under the same time stamp.
 const RACY_NS: i128 = 2_000_000_000;
 
@@ -26,10 +26,15 @@ const RACY_NS: i128 = 2_000_000_000;
 struct Item {
     start: u32,
     length: u8,
+    /// Bytes of the name without an image's ending; 0 for what is no image.
+    stem: u8,
     kind: u8,
 }
 
 const IMAGE: u8 = 0x80;
+/// The stem of this image looks like the name of an image itself.
+const NESTED: u8 = 0x40;
+const KINDS: u8 = 0x3F;
 
 /// What kind of entry the directory says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +84,9 @@ pub struct Listing {
     modified: (u64, u64, i128),
     racy: bool,
     checked_ms: AtomicU64,
+    /// Does any name here end as the directories of images do?
+    zarr: bool,
+    sidecars: bool,
     /// What hides names here.
     pub(super) cover: Cover,
 }
@@ -132,8 +140,11 @@ impl Listing {
             modified: (print.dev, print.ino, print.mtime_ns),
             racy,
             checked_ms: AtomicU64::new(now_ms()),
+            zarr: false,
+            sidecars: false,
             cover: Cover::Open,
         };
+        let mut full = path.to_owned();
         for entry in Dir::new(fd).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             watch.tick();
@@ -142,7 +153,9 @@ impl Listing {
             if name == b"." || name == b".." || only.is_some_and(|only| only != name) {
                 continue;
             }
-            let full = path.join(OsStr::from_bytes(name));
+            full.clear();
+            full.push(path);
+            full.push(OsStr::from_bytes(name));
             if source.is_hidden(&full) {
                 continue;
             }
@@ -154,16 +167,15 @@ impl Listing {
                     _ => continue,
                 },
             };
-            let named = may_convert && split_image_name(name).is_some() && filter.allows(&full);
-            let image = named
-                && match kind {
-                    EntryKind::File => true,
-                    EntryKind::Link => {
-                        matches!(resolve(source, &full), Ok(Link::Inside(_, f)) if f.kind == FileType::RegularFile)
-                    }
-                    _ => false,
-                };
-            listing.push(name, kind, image)?;
+            let stem = if may_convert { split_image_name(name).map(|(stem, _)| stem) } else { None };
+            let stem = stem.filter(|_| filter.allows(&full)).filter(|_| match kind {
+                EntryKind::File => true,
+                EntryKind::Link => {
+                    matches!(resolve(source, &full), Ok(Link::Inside(_, f)) if f.kind == FileType::RegularFile)
+                }
+                _ => false,
+            });
+            listing.push(name, kind, stem)?;
         }
         listing.sort();
         if let Some(veil) = filter.veil() {
@@ -176,7 +188,8 @@ impl Listing {
         Ok(listing)
     }
 
-    fn push(&mut self, name: &[u8], kind: EntryKind, image: bool) -> Result<()> {
+    /// Adds a name; an image has a stem.
+    fn push(&mut self, name: &[u8], kind: EntryKind, stem: Option<&[u8]>) -> Result<()> {
         let over = || Error::over_limit("a directory whose names come to more than 1 GiB");
         if self.names.len() > 1 << 30 {
             return Err(over());
@@ -185,7 +198,15 @@ impl Listing {
         // No file system here has names over 255 bytes; one that did could not be passed on.
         let Ok(length) = u8::try_from(name.len()) else { return Ok(()) };
         self.names.extend_from_slice(name);
-        self.items.push(Item { start, length, kind: kind as u8 | if image { IMAGE } else { 0 } });
+        self.zarr |= Names::is_directory(name);
+        self.sidecars |= name.rsplit(|byte| *byte == b'.').nth(1) == Some(b"meta");
+        let image = match stem {
+            None => 0,
+            Some(stem) if split_image_name(stem).is_some() => IMAGE | NESTED,
+            Some(_) => IMAGE,
+        };
+        let stem = stem.and_then(|stem| u8::try_from(stem.len()).ok()).unwrap_or(0);
+        self.items.push(Item { start, length, stem, kind: kind as u8 | image });
         Ok(())
     }
 
@@ -194,7 +215,7 @@ impl Listing {
         let name = |item: &Item| &names[item.start as usize..item.start as usize + usize::from(item.length)];
         self.items.sort_unstable_by(|a, b| name(a).cmp(name(b)));
         self.items.dedup_by(|a, b| name(a) == name(b));
-        let stem = |item: &Item| split_image_name(name(item)).map_or(&[][..], |(stem, _)| stem);
+        let stem = |item: &Item| &name(item)[..usize::from(item.stem)];
         let mut images: Vec<u32> =
             self.items.iter().zip(0u32..).filter_map(|(i, n)| (i.kind & IMAGE != 0).then_some(n)).collect();
         images.sort_by(|a, b| stem(&self.items[*a as usize]).cmp(stem(&self.items[*b as usize])));
@@ -215,13 +236,15 @@ impl Listing {
         self.checked_ms.load(Ordering::Relaxed)
     }
 
-    /// Is it still what the directory holds? Looks at the directory once a second at most.
+    /// Is it still what the directory holds, or was it within the last `age` milliseconds, a second at most?
     ///
     /// # Errors
     /// `Source` if the directory cannot be looked at.
-    pub fn is_current(&self, source: &Source, path: &Path) -> Result<bool> {
+    pub fn is_current(&self, source: &Source, path: &Path, age: u64) -> Result<bool> {
         let now = now_ms();
-        if now.saturating_sub(self.checked_ms.load(Ordering::Relaxed)) < FRESH_MS {
+        // What must be read as a whole to know is read once a second.
+        let age = if self.racy { FRESH_MS } else { age.min(FRESH_MS) };
+        if now.saturating_sub(self.checked_ms.load(Ordering::Relaxed)) < age {
             return Ok(true);
         }
         if self.racy {
@@ -240,7 +263,7 @@ impl Listing {
     }
 
     fn kind(item: Item) -> EntryKind {
-        EntryKind::ALL[usize::from(item.kind & !IMAGE) % EntryKind::ALL.len()]
+        EntryKind::ALL[usize::from(item.kind & KINDS) % EntryKind::ALL.len()]
     }
 
     fn real(&self, name: &[u8]) -> Option<Item> {
@@ -254,6 +277,11 @@ impl Listing {
 
     fn is_image(&self, name: &[u8]) -> bool {
         self.real(name).is_some_and(|i| i.kind & IMAGE != 0)
+    }
+
+    /// May any name here be that of a sidecar?
+    pub fn has_sidecars(&self) -> bool {
+        self.sidecars
     }
 
     /// What kind of entry of the source has that name, whether or not it is shown.
@@ -292,7 +320,13 @@ impl Listing {
     }
 
     fn stem_of(&self, item: u32) -> &[u8] {
-        split_image_name(self.item_name(item)).map_or(&[], |(stem, _)| stem)
+        let item = self.items.get(item as usize);
+        item.and_then(|item| self.name(*item).get(..usize::from(item.stem))).unwrap_or_default()
+    }
+
+    /// The entry of the source that has a name which the mount gives to an image.
+    fn real_directory(&self, name: &[u8]) -> Option<Item> {
+        if self.zarr { self.real(name) } else { None }
     }
 
     /// Positions in `images` of those with this stem.
@@ -312,10 +346,12 @@ impl Listing {
     fn short(&self, names: &Names, at: usize) -> bool {
         let stem = self.stem(at);
         let twin = |other: Option<usize>| other.is_some_and(|o| o < self.images.len() && self.stem(o) == stem);
+        let nested =
+            self.images.get(at).and_then(|i| self.items.get(*i as usize)).is_some_and(|i| i.kind & NESTED != 0);
         !twin(at.checked_sub(1))
             && !twin(Some(at + 1))
-            && !self.is_image(stem)
-            && !(0..names.views()).any(|view| self.real(&names.shown(stem, view)).is_some())
+            && !(nested && self.is_image(stem))
+            && !(self.zarr && (0..names.views()).any(|view| self.real(&names.shown(stem, view)).is_some()))
             && names.without_view_mark(stem).is_none_or(|b| !self.is_image(b) && self.with_stem(b).is_empty())
     }
 
@@ -370,7 +406,7 @@ impl Listing {
             let base = if self.short(names, image) { self.stem(image) } else { source };
             let name = names.shown(base, view);
             // A real entry of that name wins; the image is still reached by its own file.
-            if self.real(&name).is_none() {
+            if self.real_directory(&name).is_none() {
                 return Some((Entry { name, found: Found::Image { source: source.to_vec(), view } }, at as u64));
             }
         }

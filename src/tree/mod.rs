@@ -16,7 +16,7 @@ pub use filter::Filter;
 pub use ids::{Identity, ROOT, Table};
 pub use layout::{ArrayNodes, GROUP_NODES, Group, IMAGE_NODES, Place, Shown, Virtual};
 pub use links::{Link, resolve};
-pub use listing::{Cursor, Entry, EntryKind, Found, Listing};
+pub use listing::{Cursor, Entry, EntryKind, FRESH_MS, Found, Listing};
 pub use names::{Names, escaped};
 pub use rights::{Acl, Rights};
 pub use source::{Facts, Source};

@@ -27,6 +27,11 @@ impl Names {
         Names { suffixes: std::iter::once(PLAIN).chain(further).collect() }
     }
 
+    /// Does a name end as the directories of images do, in any view?
+    pub fn is_directory(name: &[u8]) -> bool {
+        name.ends_with(PLAIN.as_bytes())
+    }
+
     /// Number of views.
     pub fn views(&self) -> usize {
         self.suffixes.len()

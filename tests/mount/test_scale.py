@@ -1,5 +1,6 @@
 """Folders with very many image names cost no opening of any."""
 import ctypes
+import errno
 import os
 import struct
 import subprocess
@@ -69,3 +70,34 @@ def test_mounting_costs_the_same_for_many(many, tmp_path, mount):
         mount(folder)
         times.append(time.monotonic() - started)
     assert times[1] < times[0] + 0.5
+
+
+def test_a_listing_shows_what_single_looks_show(tmp_path, mount):
+    for i in range(2000):
+        (tmp_path / f"img_{i:04}.tif").write_bytes(b"x" * i)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "img_0007.tif.meta.json").write_text("{}")
+
+    def seen(stat):
+        return stat.st_ino, stat.st_mode, stat.st_size, stat.st_nlink, stat.st_uid, stat.st_gid, stat.st_mtime_ns
+
+    listed, single = mount(tmp_path), mount(tmp_path)
+    with os.scandir(listed.path) as entries:
+        together = {e.name: (seen(e.stat(follow_symlinks=False)), e.is_dir(), e.inode()) for e in entries}
+    assert len(together) == 2003
+    for name, (stat, is_dir, number) in together.items():
+        one = os.lstat(single.join(name))
+        assert (stat, is_dir) == (seen(one), os.path.isdir(single.join(name))), name
+        assert number != 0, name
+    # One look for each entry, and few requests: the rest came with the listing.
+    assert listed.status()["fs"]["source_calls"]["stats"] < 2500
+
+
+def test_attributes_that_are_not_kept_are_asked_for_once(tmp_path, mount):
+    (tmp_path / "a.tif").write_bytes(b"x")
+    m = mount(tmp_path)
+    for name in ("security.selinux", "system.posix_acl_access", "system.posix_acl_default"):
+        with pytest.raises(OSError) as e:
+            os.getxattr(m.join("a.ome.zarr"), name)
+        assert e.value.errno == errno.EOPNOTSUPP, name
