@@ -1,7 +1,7 @@
 //! Contrast windows from a bounded sample.
 //!
-//! Up to 16 places a channel, on a fixed grid in the middle z and t of the smallest stored level; the window runs from the
-//! 0.1 to the 99.9 percentile of what is found there. Places follow from the geometry of the file alone, so that every
+//! Up to 16 places a channel, fewer where their tiles are large, on a fixed grid in the middle z and t of the smallest stored
+//! level; the window runs from the 0.1 to the 99.9 percentile of what is found there. Places follow from the geometry of the file alone, so that every
 //! machine shows the same window whatever its memory.
 
 use serde_json::{Number, Value, json};
@@ -14,6 +14,10 @@ use crate::pyramid::OpenImage;
 pub const CONTRAST_RULE: u32 = 1;
 /// Places sampled along each side of a tiled plane, or their square along y of a striped one.
 const PLACES: u64 = 4;
+/// What is decoded for all channels together, unless one place of each takes more: everybody who opens an image waits for it.
+const SAMPLED_BYTES: u64 = 2 << 20;
+/// Strips smaller than this are fetched together with their neighbours, about so many bytes at once.
+const GATHERED: u64 = 512 << 10;
 /// Most samples taken from one place.
 const SAMPLES: u64 = 16 * 1024;
 /// A strip larger than this is sampled only so far in: reading its end means decoding all of it.
@@ -44,18 +48,18 @@ impl Window {
         Window { min, max, start: min, end: max }
     }
 
-    /// The window of some samples, sorted; none: the full range.
-    fn of(series: &Series, sorted: &[f64]) -> Window {
+    /// The window of some samples, whose order is not kept; none: the full range.
+    fn of(series: &Series, samples: &mut [f64]) -> Window {
         let full = Window::full_range(series);
-        let ([first, ..], [.., last]) = (sorted, sorted) else { return full };
-        let rank = |fraction: f64| {
+        let Some(most) = samples.len().checked_sub(1) else { return full };
+        let mut rank = |fraction: f64| {
             #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let index = (fraction * (sorted.len() - 1) as f64).round() as usize;
-            sorted[index.min(sorted.len() - 1)]
+            let index = (fraction * most as f64).round() as usize;
+            *samples.select_nth_unstable_by(index.min(most), f64::total_cmp).1
         };
-        let (mut start, mut end) = (rank(0.001), rank(0.999));
+        let (first, mut start, mut end, last) = (rank(0.0), rank(0.001), rank(0.999), rank(1.0));
         let (min, max) =
-            if series.dtype.is_integer() { (full.min.min(*first), full.max.max(*last)) } else { (*first, *last) };
+            if series.dtype.is_integer() { (full.min.min(first), full.max.max(last)) } else { (first, last) };
         let mut window = Window { min, max, start, end };
         if start >= end {
             // An even image: a window of no width would be drawn black or refused.
@@ -94,19 +98,35 @@ fn spread(n: u64, count: u64) -> Vec<u64> {
     all
 }
 
-/// Where a plane is looked at.
-fn places(level: &Level, row_bytes: u64, native_bytes: u64) -> Vec<Place> {
+/// Where a plane is looked at, each of `planes`.
+fn places(level: &Level, row_bytes: u64, native_bytes: u64, planes: u64) -> Vec<Place> {
     let shape = level.shape;
+    // The finest grid whose tiles or strips may all be decoded, else one place.
+    let finest = |bytes: u64, units: &dyn Fn(u64) -> u64| {
+        let each = bytes.max(1).saturating_mul(planes);
+        (1..=PLACES).rev().find(|side| units(*side).saturating_mul(each) <= SAMPLED_BYTES).unwrap_or(1)
+    };
     if let Some(tile) = level.native_tile.filter(|_| native_bytes <= FAR_ENOUGH) {
         let (rows, columns) = (shape.y.div_ceil(tile.y), shape.x.div_ceil(tile.x));
-        let pairs =
-            spread(rows, PLACES).into_iter().flat_map(|y| spread(columns, PLACES).into_iter().map(move |x| (y, x)));
+        let side = finest(native_bytes, &|side| rows.min(side) * columns.min(side));
+        let pairs = spread(rows, side).into_iter().flat_map(|y| spread(columns, side).into_iter().map(move |x| (y, x)));
         return pairs
             .map(|(y, x)| (y * tile.y, tile.y.min(shape.y - y * tile.y), x * tile.x, tile.x.min(shape.x - x * tile.x)))
             .collect();
     }
     let reach = if native_bytes > FAR_ENOUGH { (FAR_ENOUGH / row_bytes.max(1)).clamp(1, shape.y) } else { shape.y };
-    spread(reach, PLACES * PLACES).into_iter().map(|y| (y, 1, 0, shape.x)).collect()
+    // Rows of one strip are decoded together, and those of small ones with their neighbours: all of them may be looked at.
+    let bytes = native_bytes.max(GATHERED);
+    let strip = (bytes / row_bytes.max(1)).max(1);
+    let strip = if native_bytes < GATHERED { 1 << strip.ilog2() } else { strip };
+    let side = match strip >= reach {
+        true => PLACES,
+        false => finest(bytes, &|side| reach.div_ceil(strip).min(side * side)),
+    };
+    let rows = strip.min(reach.div_ceil(side * side));
+    let mut starts: Vec<u64> = spread(reach, side * side).into_iter().map(|y| y - y % rows).collect();
+    starts.dedup();
+    starts.into_iter().map(|y| (y, rows.min(reach - y), 0, shape.x)).collect()
 }
 
 /// One window for each channel of a series.
@@ -128,9 +148,10 @@ pub fn sample_windows<T: AsRef<[u8]>>(
     let samples = source.samples.max(1);
     let size = source.dtype.size();
     let row_bytes = level.shape.x.saturating_mul(samples).saturating_mul(size as u64);
-    let places = places(level, row_bytes, image.source.native_unit_bytes(series, last));
+    let planes = level.shape.c / samples;
+    let places = places(level, row_bytes, image.source.native_unit_bytes(series, last), planes);
     let mut windows = Vec::new();
-    for g in 0..level.shape.c / samples {
+    for g in 0..planes {
         let mut found: Vec<Vec<f64>> = vec![Vec::new(); usize::try_from(samples).unwrap_or(0)];
         for place in &places {
             let step = stride(place.1, place.3);
@@ -148,8 +169,7 @@ pub fn sample_windows<T: AsRef<[u8]>>(
             }
         }
         for mut values in found {
-            values.sort_unstable_by(f64::total_cmp);
-            windows.push(Window::of(source, &values));
+            windows.push(Window::of(source, &mut values));
         }
     }
     Ok(windows)
@@ -225,12 +245,38 @@ fn sample_value(dtype: Dtype, raw: &[u8]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Shape, TileSize};
 
     #[test]
     fn places_are_spread_and_never_repeat() {
         assert_eq!(spread(1, 4), [0]);
         assert_eq!(spread(2, 4), [0, 1]);
         assert_eq!(spread(100, 4), [12, 37, 62, 87]);
+    }
+
+    fn level(y: u64, x: u64, tile: Option<u64>) -> Level {
+        let edge = TileSize { y: tile.unwrap_or(1), x: tile.unwrap_or(x) };
+        Level { shape: Shape { t: 1, c: 1, z: 1, y, x }, unit: edge, native_tile: tile.map(|_| edge) }
+    }
+
+    #[test]
+    fn what_is_decoded_is_bounded_and_every_plane_has_a_place() {
+        let tiled = |edge: u64, planes| places(&level(8192, 8192, Some(edge)), 16384, edge * edge * 2, planes);
+        assert_eq!(tiled(256, 1).len(), 16);
+        assert_eq!(tiled(512, 1).len(), 4);
+        assert_eq!(tiled(512, 1)[0], (4 * 512, 512, 4 * 512, 512));
+        assert_eq!(tiled(512, 2).len(), 1);
+        assert_eq!(tiled(2048, 50), [(4096, 2048, 4096, 2048)]);
+        // A plane of few tiles is looked at as a whole.
+        assert_eq!(places(&level(600, 600, Some(512)), 1200, 1 << 19, 1).len(), 4);
+        let striped = |strip_rows: u64| places(&level(4096, 4096, None), 8192, strip_rows * 8192, 1);
+        for (strip_rows, count, first) in
+            [(0, 4, (512, 64)), (1, 4, (512, 64)), (64, 4, (512, 64)), (256, 1, (2048, 256)), (4096, 16, (0, 128))]
+        {
+            let found = striped(strip_rows);
+            assert_eq!((found.len(), found[0]), (count, (first.0, first.1, 0, 4096)), "{strip_rows}");
+        }
+        assert_eq!(places(&level(5, 9, None), 18, 90, 1).len(), 5);
     }
 
     #[test]
