@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::cursors::FileKey;
-use super::ifd::Ifd;
+use super::ifd::{Ahead, Ifd};
 use super::tags::tag;
 use super::wrapped::Wrapped;
 use crate::error::{Error, Result};
@@ -98,7 +98,8 @@ impl TiffFile {
     /// Walks the main chain, reading each directory once.
     /// `max` bounds their number.
     pub fn chain(&self, max: usize) -> Chain {
-        Chain { file: self.clone(), next: self.first_ifd, seen: HashSet::new(), max, warning: None }
+        let ahead = Ahead::default();
+        Chain { file: self.clone(), next: self.first_ifd, seen: HashSet::new(), ahead, max, warning: None }
     }
 }
 
@@ -107,6 +108,7 @@ pub struct Chain {
     file: TiffFile,
     next: u64,
     seen: HashSet<u64>,
+    ahead: Ahead,
     max: usize,
     warning: Option<String>,
 }
@@ -131,7 +133,7 @@ impl Chain {
             self.next = 0;
             return Ok(None);
         }
-        match Ifd::read(&self.file, offset) {
+        match Ifd::read_ahead(&self.file, offset, &mut self.ahead) {
             Ok(ifd) => {
                 self.next = ifd.next;
                 Ok(Some(ifd))
@@ -150,5 +152,65 @@ impl Chain {
     /// Why the chain ended early, if it did.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::{Fingerprint, MemoryFile};
+    use crate::sync::{AtomicU64, Ordering};
+
+    /// Counts calls and bytes.
+    struct Counting(MemoryFile, AtomicU64, AtomicU64);
+
+    impl ReadAt for Counting {
+        fn len(&self) -> u64 {
+            self.0.len()
+        }
+
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.2.fetch_add(buf.len() as u64, Ordering::Relaxed);
+            self.0.read_exact_at(offset, buf)
+        }
+
+        fn verify(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn fingerprint(&self) -> Fingerprint {
+            self.0.fingerprint()
+        }
+    }
+
+    /// A walk along 1000 directories of one entry, each so many bytes behind the one before: calls and bytes it takes.
+    fn walked(step: usize) -> (u64, u64) {
+        let mut bytes = vec![0; 8 + 1000 * step];
+        bytes[..8].copy_from_slice(b"II*\0\x08\0\0\0");
+        for n in 0..1000_usize {
+            let at = 8 + n * step;
+            bytes[at..at + 2].copy_from_slice(&[1, 0]);
+            bytes[at + 2..at + 10].copy_from_slice(&[0, 1, 3, 0, 1, 0, 0, 0]);
+            bytes[at + 10..at + 12].copy_from_slice(&u16::try_from(n).unwrap().to_le_bytes());
+            let next = if n < 999 { u32::try_from(at + step).unwrap() } else { 0 };
+            bytes[at + 14..at + 18].copy_from_slice(&next.to_le_bytes());
+        }
+        let file = Arc::new(Counting(MemoryFile(bytes), AtomicU64::new(0), AtomicU64::new(0)));
+        let mut chain = TiffFile::open(Arc::clone(&file) as Arc<dyn ReadAt>).unwrap().chain(2000);
+        for n in 0..1000 {
+            let ifd = chain.next_ifd().unwrap().unwrap();
+            assert_eq!((ifd.offset, ifd.u64(256).unwrap()), (8 + n * step as u64, Some(n)));
+        }
+        assert!(chain.next_ifd().unwrap().is_none() && chain.warning().is_none());
+        (file.1.load(Ordering::Relaxed), file.2.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn directories_that_lie_together_are_read_together_and_others_alone() {
+        let (calls, bytes) = walked(18);
+        assert!(calls < 16 && bytes < 2 * 18_000, "{calls} calls, {bytes} bytes");
+        let (calls, bytes) = walked(4096);
+        assert!(calls <= 1002 && bytes <= 1000 * 512 + 64, "{calls} calls, {bytes} bytes");
     }
 }

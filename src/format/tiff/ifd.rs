@@ -3,6 +3,7 @@
 use super::header::TiffFile;
 use super::tags::type_size;
 use crate::error::{Error, Result};
+use crate::io::ReadAt;
 use crate::sync::{Mutex, lock};
 
 /// A directory entry; the value itself may lie elsewhere in the file.
@@ -32,6 +33,33 @@ pub struct Ifd {
 
 /// Read at once: most directories fit.
 const FIRST_READ: u64 = 512;
+/// Read at once of many directories that lie close to each other.
+const MOST_AHEAD: u64 = 64 << 10;
+
+/// Bytes read on the way along a chain of directories. Where one lies right behind the other, more and more is read at once;
+/// where pixels lie between them, no more than one takes.
+#[derive(Default)]
+pub(super) struct Ahead {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ahead {
+    /// `length` bytes at `offset`.
+    fn read(&mut self, file: &dyn ReadAt, offset: u64, length: u64) -> Result<Vec<u8>> {
+        let held = self.bytes.len() as u64;
+        let within = offset.checked_sub(self.start).filter(|from| *from < held);
+        if let Some(from) = within.filter(|from| length <= held - from) {
+            // Both fit in the window, which is in memory.
+            return Ok(self.bytes[from as usize..(from + length) as usize].to_vec());
+        }
+        let reach = if within.is_some() { (2 * held).min(MOST_AHEAD) } else { FIRST_READ };
+        let reach = reach.max(length).min(file.len().saturating_sub(offset)).max(length);
+        self.bytes = file.read_vec(offset, reach)?;
+        self.start = offset;
+        Ok(self.bytes[..length as usize].to_vec())
+    }
+}
 /// BigTIFF's unsigned integer of 64 bits.
 const LONG8: u16 = 16;
 /// More entries than there are tag numbers make no sense.
@@ -43,10 +71,18 @@ impl Ifd {
     /// # Errors
     /// `Malformed` for an empty directory, `Truncated` if it reaches past the end, `Io`.
     pub fn read(file: &TiffFile, offset: u64) -> Result<Self> {
-        Self::read_entries(file, offset).map_err(|e| e.at(format!("directory at offset {offset}")))
+        Self::read_ahead(file, offset, &mut Ahead::default())
     }
 
-    fn read_entries(file: &TiffFile, offset: u64) -> Result<Self> {
+    /// The same for one directory after the other.
+    ///
+    /// # Errors
+    /// As [`Ifd::read`].
+    pub(super) fn read_ahead(file: &TiffFile, offset: u64, ahead: &mut Ahead) -> Result<Self> {
+        Self::read_entries(file, offset, ahead).map_err(|e| e.at(format!("directory at offset {offset}")))
+    }
+
+    fn read_entries(file: &TiffFile, offset: u64, ahead: &mut Ahead) -> Result<Self> {
         let (count_size, entry_size, link_size) = match (file.big, file.ndpi) {
             (true, _) => (8, 20, 8),
             (_, true) => (2, 12, 8),
@@ -58,7 +94,7 @@ impl Ifd {
         if offset < 8 {
             return Err(Error::malformed("it overlaps the header"));
         }
-        let mut block = file.file.read_vec(offset, left.min(FIRST_READ))?;
+        let mut block = ahead.read(&*file.file, offset, left.min(FIRST_READ))?;
         let count = file.number(&block[..count_size as usize]);
         if count == 0 || count > MAX_ENTRIES {
             return Err(Error::malformed(format!("{count} entries")));
@@ -71,7 +107,7 @@ impl Ifd {
         let high_size = if file.ndpi { 4 * count } else { 0 };
         let wanted = (entries_end + link_size + high_size).min(left);
         if wanted > block.len() as u64 {
-            block = file.file.read_vec(offset, wanted)?;
+            block = ahead.read(&*file.file, offset, wanted)?;
         }
         let body = &block[count_size as usize..entries_end as usize];
         let mut entries: Vec<Entry> = body.chunks_exact(entry_size as usize).map(|b| Entry::parse(file, b)).collect();
