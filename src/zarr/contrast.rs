@@ -11,7 +11,8 @@ use crate::model::{Dtype, Level, Series, TileId};
 use crate::pyramid::OpenImage;
 
 /// Goes up with every change of what is sampled or how a window follows from it: windows are kept on disk.
-pub const CONTRAST_RULE: u32 = 1;
+pub const CONTRAST_RULE: u32 = 2;
+
 /// Places sampled along each side of a tiled plane, or their square along y of a striped one.
 const PLACES: u64 = 4;
 /// What is decoded for all channels together, unless one place of each takes more: everybody who opens an image waits for it.
