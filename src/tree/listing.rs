@@ -348,10 +348,11 @@ impl Listing {
         let twin = |other: Option<usize>| other.is_some_and(|o| o < self.images.len() && self.stem(o) == stem);
         let nested =
             self.images.get(at).and_then(|i| self.items.get(*i as usize)).is_some_and(|i| i.kind & NESTED != 0);
-        !twin(at.checked_sub(1))
-            && !twin(Some(at + 1))
-            && !(nested && self.is_image(stem))
-            && !(self.zarr && (0..names.views()).any(|view| self.real(&names.shown(stem, view)).is_some()))
+        let taken = twin(at.checked_sub(1)) || twin(Some(at + 1)) || (nested && self.is_image(stem));
+        let real = |view| self.real(&names.shown(stem, view)).is_some();
+        let hidden = self.zarr && (0..names.views()).any(real);
+        !taken
+            && !hidden
             && names.without_view_mark(stem).is_none_or(|b| !self.is_image(b) && self.with_stem(b).is_empty())
     }
 
