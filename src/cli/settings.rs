@@ -311,7 +311,7 @@ mod tests {
     fn file_values_in_toml_types_or_as_typed() {
         let s = file(
             "ngff = [0.5, \"0.4\"]\nchunk = [256, 128]\ncache-size = \"64MiB\"\nthreads = 3\nsqueeze = true\n\
-             deadline = 5\ninclude = [\"a/*\", \"b\"]\nexclude = \"c\"\nlog-file = \"x.log\"\n",
+             deadline = 5\ndisk-cache = \"d\"\ninclude = [\"a/*\", \"b\"]\nexclude = \"c\"\nlog-file = \"x.log\"\n",
         )
         .unwrap();
         let (options, log) = resolve(s, "/s".into(), "/m".into()).unwrap();
@@ -320,6 +320,7 @@ mod tests {
         assert_eq!(options.engine.cache_size, 64 << 20);
         assert_eq!(options.engine.threads, 3);
         assert_eq!(options.engine.deadline, Duration::from_secs(5));
+        assert_eq!(options.engine.disk, Some(DiskOptions { folder: "/etc/d".into(), size: DISK_CACHE_SIZE }));
         assert!(options.view.squeeze);
         assert_eq!(options.tree.include, ["a/*", "b"]);
         assert_eq!(options.tree.exclude, ["c"]);
@@ -405,6 +406,8 @@ mod tests {
         assert_eq!(options.view, ViewOptions::default());
         assert_eq!(options.engine.cache_size, 512 << 20);
         assert_eq!(log.level, LogLevel::Info);
+        assert!(options.engine.disk.is_none());
+        assert!(resolve(flags(&["--disk-cache-size", "1GiB"]), "/s".into(), "/m".into()).is_err());
         assert!(resolve(flags(&["--ngff", "0.5,0.5"]), "/s".into(), "/m".into()).is_err());
     }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::lanes::{Class, LaneKey, off_source};
 use super::{Shared, sweep_plan};
 use crate::cache::disk::{Disk, DiskStats, EntryKey, Payload};
-use crate::cache::{Key, Lead, Lease, Share, Tile};
+use crate::cache::{Budget, Key, Lead, Lease, Share, Tile};
 use crate::io::{Watch, now_ms};
-use crate::pyramid::{ChunkFrame, ChunkId, OpenImage};
+use crate::model::Reduction;
+use crate::pyramid::{ChunkFrame, ChunkId, OpenImage, Origin};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 
 /// Longest time that anybody waits for the disk; a quarter of the deadline if that is shorter.
@@ -156,27 +157,81 @@ pub(crate) fn chunk_key(image: &OpenImage, chunk: ChunkId) -> Option<EntryKey> {
     Some(EntryKey::chunk(image.on_disk?, side, &chunk))
 }
 
-/// Makes a chunk of a synthesized level whose flight is `lead`: from the disk if it is kept there, else by a sweep.
+/// What the disk has for a chunk.
+enum Found {
+    Itself(Tile),
+    /// All chunks of the next finer level under it, to be reduced once more.
+    Finer(Vec<(ChunkId, Tile)>),
+}
+
+/// The entries of a chunk and of those under it, with what their bytes follow from.
+struct Entries {
+    own: (EntryKey, ChunkFrame),
+    finer: Vec<(ChunkId, EntryKey, ChunkFrame)>,
+}
+
+impl Entries {
+    fn of(image: &OpenImage, chunk: ChunkId) -> Option<Self> {
+        let entry = |id| Some((chunk_key(image, id)?, ChunkFrame::new(image, &id).ok()?));
+        let finer = finer(image, chunk).into_iter().map(|id| entry(id).map(|(key, frame)| (id, key, frame)));
+        Some(Entries { own: entry(chunk)?, finer: finer.collect::<Option<_>>()? })
+    }
+
+    fn find(&self, disk: &Disk, budget: &Arc<Budget>) -> Option<Found> {
+        // Room may take a while, which is no fault of the disk.
+        let room = |bytes| off_source(|| budget.lease_blocking(Share::Unit, bytes)).ok();
+        let (key, frame) = &self.own;
+        if let Some(tile) = disk.load_chunk(key, frame, room) {
+            return Some(Found::Itself(tile));
+        }
+        if self.finer.is_empty() || !self.finer.iter().all(|(_, key, _)| disk.has(key)) {
+            return None;
+        }
+        let load = |(id, key, frame): &(ChunkId, EntryKey, ChunkFrame)| Some((*id, disk.load_chunk(key, frame, room)?));
+        self.finer.iter().map(load).collect::<Option<_>>().map(Found::Finer)
+    }
+}
+
+/// The chunks of the next finer level under a chunk, if they are what it is reduced from.
+fn finer(image: &OpenImage, chunk: ChunkId) -> Vec<ChunkId> {
+    let known = image.pyramids.get(chunk.series as usize).zip(image.source.series().get(chunk.series as usize));
+    let Some((level, (pyramid, series))) = chunk.level.checked_sub(1).zip(known) else { return Vec::new() };
+    let origin = pyramid.levels.get(level as usize).map(|l| l.origin);
+    if origin != Some(Origin::Synthesized) || series.reduction == Reduction::Nearest {
+        return Vec::new();
+    }
+    let grid = pyramid.grid(level as usize);
+    let rows = 2 * chunk.y..(2 * chunk.y + 2).min(grid.y);
+    let all = rows.flat_map(|y| (2 * chunk.x..(2 * chunk.x + 2).min(grid.x)).map(move |x| (y, x)));
+    all.map(|(y, x)| ChunkId { level, y, x, ..chunk }).collect()
+}
+
+/// Makes a chunk of a synthesized level whose flight is `lead`: from the disk if it is kept there, else by a sweep over what
+/// the disk has of the next finer level, or over the source.
 pub(crate) fn make_chunk(shared: &Arc<Shared>, lane: &LaneKey, image: &Arc<OpenImage>, chunk: ChunkId, lead: Lead) {
-    let known = shared.kept.as_ref().and_then(|_| chunk_key(image, chunk));
-    let Some((key, frame)) = known.zip(ChunkFrame::new(image, &chunk).ok()) else {
+    let Some(entries) = shared.kept.as_ref().and_then(|_| Entries::of(image, chunk)) else {
         return sweep_plan::start(shared, lane, image, chunk, lead);
     };
     let budget = Arc::clone(&shared.units.budget);
     let then = {
         let (shared, lane, image) = (Arc::clone(shared), lane.clone(), Arc::clone(image));
-        move |found: Option<Tile>| match found {
-            Some(tile) => {
+        move |found: Option<Found>| match found {
+            Some(Found::Itself(tile)) => {
                 let tile = Arc::new(tile);
                 shared.units.cache.insert(Key::Chunk(image.key, chunk), &tile);
                 lead.finish(&Ok(tile));
             }
-            None => sweep_plan::start(&shared, &lane, &image, chunk, lead),
+            other => {
+                if let Some(Found::Finer(tiles)) = other {
+                    for (id, tile) in tiles {
+                        shared.units.cache.insert(Key::Chunk(image.key, id), &Arc::new(tile));
+                    }
+                }
+                sweep_plan::start(&shared, &lane, &image, chunk, lead);
+            }
         }
     };
-    // Room may take a while, which is no fault of the disk.
-    let room = move |bytes| off_source(|| budget.lease_blocking(Share::Unit, bytes)).ok();
-    Kept::ask(shared, move |disk| disk.load_chunk(&key, &frame, room), then);
+    Kept::ask(shared, move |disk| entries.find(disk, &budget), then);
 }
 
 /// Has a chunk kept on disk, if it is all the source's: one with holes tells of damage that must be found anew.

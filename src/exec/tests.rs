@@ -16,12 +16,8 @@ use crate::sync::{AtomicU64, Ordering};
 const MIB: u64 = 1 << 20;
 
 fn engine(cache: u64, deadline_ms: u64) -> Arc<Engine> {
-    Engine::start(&EngineOptions {
-        cache_size: cache,
-        threads: 2,
-        deadline: Duration::from_millis(deadline_ms),
-        disk: None,
-    })
+    let deadline = Duration::from_millis(deadline_ms);
+    Engine::start(&EngineOptions { cache_size: cache, threads: 2, deadline, disk: None })
 }
 
 /// Makes each fetch take so many milliseconds.

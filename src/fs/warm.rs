@@ -246,19 +246,12 @@ impl Warming<'_> {
         if self.is_over() {
             return;
         }
-        if !self.core.engine.is_chunk_kept(&self.parsed.image, id) {
-            let level = id.level.saturating_sub(1) as usize;
-            let origin = self.parsed.image.pyramids.get(id.series as usize).and_then(|p| p.levels.get(level));
-            // Those made in an earlier run come from the disk.
-            if origin.is_some_and(|l| l.origin == Origin::Synthesized) {
-                self.under(id).for_each(|finer| drop(self.read(finer)));
-            }
-            if let Err(e) = self.read(id) {
-                let mut failed = lock(&self.failed);
-                let worse = failed.as_ref().is_none_or(|first| first.about_content() && !e.about_content());
-                if worse {
-                    *failed = Some(e);
-                }
+        let kept = self.core.engine.is_chunk_kept(&self.parsed.image, id);
+        let read = if kept { Ok(()) } else { self.read(id) };
+        if let Err(e) = read {
+            let mut failed = lock(&self.failed);
+            if failed.as_ref().is_none_or(|first| first.about_content() && !e.about_content()) {
+                *failed = Some(e);
             }
         }
         (self.step)(self.done.fetch_add(1, Ordering::Relaxed) + 1, self.total);

@@ -101,6 +101,20 @@ def test_after_a_remount_nothing_is_decoded_and_nothing_differs(place, mount):
     assert os.stat(cache).st_mode & 0o777 == 0o700
 
 
+def test_a_coarser_level_is_made_from_what_is_kept_of_a_finer_one(place, mount):
+    source, cache = place
+    for name in ("tiles", "rgb"):
+        data, options = LAYOUTS[name]
+        write(source / f"{name}.tif", data, **options)
+    with mounts.Mount(source, "--disk-cache", cache) as m:
+        for name in ("tiles", "rgb"):
+            zarr.open_group(m.join(f"{name}.ome.zarr"), mode="r")["1"][...]
+    m = mount(source, "--disk-cache", cache)
+    for name in ("tiles", "rgb"):
+        right(m, name, LAYOUTS[name][0])
+    assert m.counter("decoded_units") == 0
+
+
 def test_options_that_change_pixels_have_entries_of_their_own(place, mount):
     source, cache = place
     filled(place, mount, ["tiles"])
