@@ -165,7 +165,7 @@ def test_what_was_written_just_now_is_not_kept(place, mount):
     assert not entries(cache)
 
 
-def test_damaged_cut_and_exchanged_entries_are_not_believed(place, mount):
+def test_damaged_cut_and_exchanged_entries_are_not_believed(place, mount, tmp_path):
     source, cache = place
     documents = filled(place, mount)
 
@@ -180,7 +180,9 @@ def test_damaged_cut_and_exchanged_entries_are_not_believed(place, mount):
         os.truncate(path, os.path.getsize(path) // 2)
 
     all_of_them = entries(cache)
+    shutil.copytree(cache, tmp_path / "whole")
     for spoil in (flip, cut, lambda path: os.truncate(path, 0), None):
+        shutil.copytree(tmp_path / "whole", cache, dirs_exist_ok=True)
         assert entries(cache) == all_of_them
         if spoil:
             for path in all_of_them:
