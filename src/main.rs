@@ -1,5 +1,7 @@
 //! The `fuzarr` program: parse, run, exit code.
 
+mod memory;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 //!
 //! `lru` knows no weights, so its maps are unbounded and bytes are counted by the leases that tiles hold.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
 use lru::LruCache;
@@ -33,6 +34,8 @@ pub struct Tile {
     bytes: Vec<u8>,
     absent: bool,
     whole: bool,
+    /// Bytes of it that replies have carried.
+    given: AtomicU64,
     lease: Lease,
 }
 
@@ -42,12 +45,12 @@ impl Tile {
 
     /// Samples under `lease`, which covers them and [`Tile::OVERHEAD`].
     pub fn new(bytes: Vec<u8>, lease: Lease) -> Self {
-        Tile { bytes, absent: false, whole: true, lease }
+        Tile { bytes, absent: false, whole: true, given: AtomicU64::new(0), lease }
     }
 
     /// A unit that the source never stored.
     pub fn absent(lease: Lease) -> Self {
-        Tile { bytes: Vec::new(), absent: true, whole: true, lease }
+        Tile { bytes: Vec::new(), absent: true, whole: true, given: AtomicU64::new(0), lease }
     }
 
     /// Says that some pixels are fill because what they cover is damaged: no level is made from such a tile.
@@ -70,6 +73,13 @@ impl Tile {
     /// Every pixel is the source's.
     pub fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// Counts bytes that a reply carries; true once, when all have been.
+    fn give(&self, bytes: u64) -> bool {
+        let all = self.bytes.len() as u64;
+        let before = self.given.fetch_add(bytes, Ordering::Relaxed);
+        before < all && before.saturating_add(bytes) >= all
     }
 
     /// What it counts in the budget.
@@ -98,6 +108,16 @@ type Shard = Mutex<LruCache<Key, Entry>>;
 
 const SHARDS: usize = 8;
 
+/// Most bytes of tiles that the kernel has in full: it keeps the pages, and here the same memory does for the next ones.
+const GIVEN: u64 = 16 << 20;
+
+/// Tiles that were given in full, oldest first, and their bytes.
+#[derive(Default)]
+struct Given {
+    keys: VecDeque<(Key, u64)>,
+    bytes: u64,
+}
+
 /// One kind of tile: shards and the bytes in them.
 struct Kind {
     shards: Vec<Shard>,
@@ -114,6 +134,8 @@ impl Kind {
 pub struct TileCache {
     units: Kind,
     chunks: Kind,
+    given: Mutex<Given>,
+    given_most: u64,
     hasher: RandomState,
     clock: AtomicU64,
     hits: AtomicU64,
@@ -127,6 +149,8 @@ impl TileCache {
         let cache = Arc::new(TileCache {
             units: Kind::new(),
             chunks: Kind::new(),
+            given: Mutex::default(),
+            given_most: GIVEN.min(budget.total() / 8),
             hasher: RandomState::new(),
             clock: AtomicU64::new(0),
             hits: AtomicU64::new(0),
@@ -175,22 +199,58 @@ impl TileCache {
         }
     }
 
-    /// Drops a tile that will not be asked for again.
-    pub fn remove(&self, key: &Key) {
-        let (kind, shard) = self.place(key);
-        let gone = lock(shard).pop(key);
-        if let Some(entry) = gone {
-            kind.bytes.fetch_sub(entry.tile.cost(), Ordering::Relaxed);
+    /// Says that a reply carries `bytes` of a unit. Once it was given in full it is among the first to go: whoever reads it
+    /// again gets it from the kernel.
+    pub fn gave(&self, key: Key, tile: &Tile, bytes: u64) {
+        if !tile.give(bytes) {
+            return;
+        }
+        let mut given = lock(&self.given);
+        given.bytes += tile.cost();
+        given.keys.push_back((key, tile.cost()));
+        while given.bytes > self.given_most {
+            let Some((oldest, cost)) = given.keys.pop_front() else { break };
+            given.bytes -= cost;
+            drop(given); // a lease that ends may wake others
+            self.remove(&oldest);
+            given = lock(&self.given);
         }
     }
 
-    /// Removes the least recently used tiles until about `bytes` are gone; gives how many went.
+    /// Drops a tile.
+    pub fn remove(&self, key: &Key) -> u64 {
+        let (kind, shard) = self.place(key);
+        let gone = lock(shard).pop(key);
+        gone.map_or(0, |entry| {
+            kind.bytes.fetch_sub(entry.tile.cost(), Ordering::Relaxed);
+            entry.tile.cost()
+        })
+    }
+
+    /// Drops the oldest tile that was given in full; its bytes, 0 if it had gone already.
+    fn remove_given(&self) -> Option<u64> {
+        let (oldest, cost) = {
+            let mut given = lock(&self.given);
+            let (oldest, cost) = given.keys.pop_front()?;
+            given.bytes -= cost;
+            (oldest, cost)
+        };
+        Some(self.remove(&oldest).min(cost))
+    }
+
+    /// Removes the least recently used tiles until about `bytes` are gone; gives how many went. Those that were given in
+    /// full go before all others.
     ///
     /// Chunks of synthesized levels cost a sweep to make again, so decoded units go first as long as the chunks take no
     /// more than half.
     fn evict(&self, bytes: u64) -> usize {
         let (mut gone, mut count) = (0, 0);
         while gone < bytes {
+            if let Some(cost) = self.remove_given() {
+                gone += cost;
+                count += usize::from(cost > 0);
+                continue;
+            }
             let units = self.units.bytes.load(Ordering::Relaxed);
             let chunks = self.chunks.bytes.load(Ordering::Relaxed);
             let order = if chunks > units { [&self.chunks, &self.units] } else { [&self.units, &self.chunks] };

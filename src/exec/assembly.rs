@@ -28,6 +28,8 @@ pub(crate) struct Assembly {
 /// What is done and what is not.
 pub(crate) struct State {
     out: Option<(Vec<u8>, Lease)>,
+    /// The unit that the answer is one piece of.
+    whole: Option<Arc<Tile>>,
     /// Indices of parts not copied yet.
     todo: Vec<usize>,
     /// Parts parked on flights of others, and one while they are being parked.
@@ -36,7 +38,7 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(plan: &ChunkPlan) -> Mutex<Self> {
-        Mutex::new(State { out: None, todo: (0..plan.parts.len()).rev().collect(), parked: 0 })
+        Mutex::new(State { out: None, whole: None, todo: (0..plan.parts.len()).rev().collect(), parked: 0 })
     }
 }
 
@@ -56,7 +58,10 @@ impl Assembly {
 
     /// Drops what it holds: the request was answered by somebody else.
     pub(crate) fn let_go(&self) {
-        lock(&self.state).out = None;
+        let mut state = lock(&self.state);
+        let held = (state.out.take(), state.whole.take());
+        drop(state);
+        drop(held);
     }
 
     /// Queues a turn on the lane.
@@ -97,11 +102,16 @@ impl Assembly {
     }
 
     fn answer(&self) {
-        let out = lock(&self.state).out.take();
-        match out {
-            Some((bytes, _lease)) => self.reply.send(Ok(&bytes)),
-            None if self.plan.parts.is_empty() => self.reply.send(Ok(&vec![0; self.plan.len()])),
-            None => self.reply.send(Err(Error::new(Kind::Internal, "an answer was lost"))),
+        let (out, whole) = {
+            let mut state = lock(&self.state);
+            (state.out.take(), state.whole.take())
+        };
+        let whole = whole.as_ref().and_then(|tile| self.plan.whole(tile.bytes()));
+        match (out, whole) {
+            (_, Some(bytes)) => self.reply.send(Ok(bytes)),
+            (Some((bytes, _lease)), None) => self.reply.send(Ok(&bytes)),
+            (None, None) if self.plan.parts.is_empty() => self.reply.send(Ok(&vec![0; self.plan.len()])),
+            (None, None) => self.reply.send(Err(Error::new(Kind::Internal, "an answer was lost"))),
         }
     }
 
@@ -115,9 +125,15 @@ impl Assembly {
         state.out.is_some()
     }
 
-    /// Copies one part; false if there is no room for the answer.
-    fn copy(&self, part: usize, tile: &Tile) -> Result<bool> {
+    /// Copies one part, unless the answer is a piece of it; false if there is no room for the answer.
+    fn copy(&self, part: usize, tile: &Arc<Tile>) -> Result<bool> {
+        let given = self.plan.given(&self.plan.parts[part]);
+        self.shared.units.cache.gave(self.key(part), tile, given);
         let mut state = lock(&self.state);
+        if self.plan.whole(tile.bytes()).is_some() {
+            state.whole = Some(Arc::clone(tile));
+            return Ok(true);
+        }
         if !self.has_room(&mut state) {
             return Ok(false);
         }
@@ -152,7 +168,7 @@ impl Assembly {
                         continue;
                     }
                     None => {
-                        if !self.has_room(&mut lock(&self.state)) {
+                        if !self.plan.is_whole() && !self.has_room(&mut lock(&self.state)) {
                             self.put_back(busy.into_iter().chain([part]));
                             return Ok(Step::NoRoom);
                         }

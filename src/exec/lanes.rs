@@ -222,6 +222,24 @@ impl Lanes {
         }
     }
 
+    /// Starts a job if fewer than `most` run on the lane, none of them stuck; else drops it.
+    pub(crate) fn push_idle(
+        self: &Arc<Self>,
+        key: &LaneKey,
+        class: Class,
+        most: usize,
+        watch: &Arc<Watch>,
+        run: Run,
+    ) {
+        let idle = match lock(&self.state).lanes.get(&(key.clone(), class)) {
+            Some(lane) => lane.queue.is_empty() && lane.stuck == 0 && lane.running < most,
+            None => true,
+        };
+        if idle {
+            self.push(key, class, watch, run);
+        }
+    }
+
     /// When the last job of a lane ended, for as long as anything goes on there.
     pub(crate) fn progress(&self, key: &LaneKey, class: Class) -> Option<Arc<AtomicU64>> {
         lock(&self.state).lanes.get(&(key.clone(), class)).map(|l| Arc::clone(&l.done))

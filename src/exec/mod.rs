@@ -1,5 +1,6 @@
 //! The engine: source lanes, the supervisor, and reads of chunks through the cache.
 
+mod ahead;
 mod assembly;
 mod damage;
 mod kept;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) requests: requests::Requests,
     pub(crate) damage: damage::Damage,
     pub(crate) kept: Option<kept::Kept>,
+    pub(crate) ahead: ahead::Ahead,
 }
 
 /// Runs everything that touches a source, answers reads of chunks, keeps decoded tiles. Threads end when it is dropped.
@@ -72,6 +74,7 @@ impl Engine {
             requests: requests::Requests::new(options.deadline),
             damage: damage::Damage::default(),
             kept: disk.zip(options.disk.as_ref()).map(|(disk, at)| kept::Kept::new(disk, &at.folder, options.deadline)),
+            ahead: ahead::Ahead::default(),
         });
         let supervised = Arc::clone(&shared);
         let supervisor = std::thread::Builder::new().name("supervisor".into()).stack_size(256 << 10);
@@ -154,7 +157,13 @@ impl Engine {
         };
         match frame.origin {
             Origin::Stored(level) => match ChunkPlan::new(image, &chunk, level, range) {
-                Ok(plan) => self.read_stored(lane, image, plan, reader, done),
+                Ok(plan) => {
+                    let begins = plan.range.start == 0;
+                    self.read_stored(lane, image, plan, reader, done);
+                    if begins {
+                        self.shared.read_ahead(lane, image, &chunk, level);
+                    }
+                }
                 Err(e) => fail(done, e),
             },
             Origin::Synthesized => self.read_reduced(lane, image, chunk, range, reader, done),
@@ -258,6 +267,7 @@ impl Engine {
         if let [part] = &plan.parts[..] {
             let Some(tile) = units.cache.touch(&Key::Unit(image.key, part.id)) else { return Some(done) };
             if let Some(bytes) = plan.whole(tile.bytes()) {
+                units.cache.gave(Key::Unit(image.key, part.id), &tile, bytes.len() as u64);
                 done(Ok(bytes));
                 return None;
             }
@@ -267,9 +277,12 @@ impl Engine {
         let Some(tiles) = tiles else { return Some(done) };
         let Some(_lease) = units.budget.lease_now(Share::Output, plan.len() as u64) else { return Some(done) };
         let mut out = vec![0; plan.len()];
-        let copied = plan.parts.iter().zip(&tiles).try_for_each(|(part, tile)| match tile.is_absent() {
-            true => Ok(()),
-            false => plan.copy(part, tile.bytes(), &mut out),
+        let copied = plan.parts.iter().zip(&tiles).try_for_each(|(part, tile)| {
+            units.cache.gave(Key::Unit(image.key, part.id), tile, plan.given(part));
+            match tile.is_absent() {
+                true => Ok(()),
+                false => plan.copy(part, tile.bytes(), &mut out),
+            }
         });
         done(copied.map(|()| &out[..]));
         None

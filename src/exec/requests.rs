@@ -42,6 +42,8 @@ struct State {
     waiting: HashMap<u64, Arc<Request>>,
     next: u64,
     stop: bool,
+    /// The supervisor sleeps until it is woken.
+    asleep: bool,
 }
 
 /// All requests that wait.
@@ -53,6 +55,8 @@ pub(crate) struct Requests {
 
 /// How often waiting requests are looked at.
 const TICK: Duration = Duration::from_millis(25);
+/// Looks that find nothing before the supervisor sleeps: waking it for every request costs more than the request.
+const IDLE_TICKS: u32 = 40;
 
 impl Requests {
     pub(crate) fn new(deadline: Duration) -> Self {
@@ -73,7 +77,7 @@ impl Requests {
         state.next += 1;
         let id = state.next;
         state.waiting.insert(id, Arc::clone(&request));
-        if state.waiting.len() == 1 {
+        if state.asleep {
             self.wake.notify_all();
         }
         (id, request)
@@ -94,12 +98,14 @@ impl Requests {
 
     /// The supervisor's life: `also` is done at every look, and tells whether it needs the next one.
     pub(crate) fn supervise(&self, also: &dyn Fn() -> bool) {
-        let mut needed = false;
+        let (mut needed, mut idle) = (false, 0);
         loop {
             let waiting: Vec<(u64, Arc<Request>)> = {
                 let mut state = lock(&self.state);
-                if state.waiting.is_empty() && !needed && !state.stop {
+                if state.waiting.is_empty() && !needed && idle >= IDLE_TICKS && !state.stop {
+                    state.asleep = true;
                     state = self.wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+                    state.asleep = false;
                 }
                 if state.stop {
                     return;
@@ -107,6 +113,7 @@ impl Requests {
                 let (state, _) = self.wake.wait_timeout(state, TICK).unwrap_or_else(std::sync::PoisonError::into_inner);
                 state.waiting.iter().map(|(id, r)| (*id, Arc::clone(r))).collect()
             };
+            idle = if waiting.is_empty() { (idle + 1).min(IDLE_TICKS) } else { 0 };
             self.look(waiting);
             needed = also();
         }

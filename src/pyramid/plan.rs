@@ -164,6 +164,12 @@ impl ChunkPlan {
         Ok(plan)
     }
 
+    /// The plan of a whole chunk, if there is such a chunk.
+    pub fn full(image: &OpenImage, id: &ChunkId, stored: u32) -> Option<Self> {
+        let bytes = ChunkFrame::new(image, id).ok()?.bytes;
+        ChunkPlan::new(image, id, stored, 0..bytes).ok()
+    }
+
     /// Length of the answer.
     pub fn len(&self) -> usize {
         usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX)
@@ -227,8 +233,8 @@ impl ChunkPlan {
         Ok(())
     }
 
-    /// The range as one piece of a part's samples, if that is all it takes.
-    pub fn whole<'a>(&self, samples: &'a [u8]) -> Option<&'a [u8]> {
+    /// Where the range starts within a part's samples, if one piece of them is all that it takes.
+    fn whole_from(&self) -> Option<u64> {
         let [part] = &self.parts[..] else { return None };
         let first_row = self.range.start / self.frame.pitch();
         let full_rows = part.columns == (0..self.frame.side.1) && part.pitch == self.frame.pitch();
@@ -240,7 +246,22 @@ impl ChunkPlan {
         }
         let skip =
             (self.range.start - first_row * self.frame.pitch()).checked_sub(part.columns.start * self.frame.size)?;
-        slice(samples, part.first + skip, self.len())
+        part.first.checked_add(skip)
+    }
+
+    /// Is the range one piece of a unit's samples, so that nothing needs to be put together?
+    pub fn is_whole(&self) -> bool {
+        self.whole_from().is_some()
+    }
+
+    /// The range as one piece of a part's samples, if that is all it takes.
+    pub fn whole<'a>(&self, samples: &'a [u8]) -> Option<&'a [u8]> {
+        slice(samples, self.whole_from()?, self.len())
+    }
+
+    /// Bytes of a part that are asked for.
+    pub fn given(&self, part: &Part) -> u64 {
+        part.rows.clone().map(|row| self.bytes_of(row, part.columns.clone())).map(|b| b.end - b.start).sum()
     }
 }
 

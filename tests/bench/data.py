@@ -93,6 +93,8 @@ def converted(folder, source, codec):
                                  overwrite=True)
         for z in range(pixels.shape[0]):
             new[0, 0, z] = pixels[z]
+        # What was consolidated still tells of the array that was replaced.
+        zarr.consolidate_metadata(path)
     open(os.path.join(path, ".done"), "w").close()
     return path
 

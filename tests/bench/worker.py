@@ -127,6 +127,7 @@ def open_group(path):
 
 
 if __name__ == "__main__":
+    before = time.process_time()
     seconds, size = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "bytes": size, "rss": rss}))
+    print(json.dumps({"seconds": seconds, "bytes": size, "rss": rss, "cpu": time.process_time() - before}))
