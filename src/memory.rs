@@ -10,8 +10,7 @@ use tikv_jemallocator::Jemalloc;
 
 /// Two arenas, because each keeps what it had; freed pages go back after a second, by a thread that idle arenas need.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-static OPTIONS: &[u8; 87] =
-    b"narenas:2,tcache_max:32768,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true\0";
+static OPTIONS: &[u8; 87] = b"narenas:2,tcache_max:32768,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true\0";
 
 struct Recycling;
 

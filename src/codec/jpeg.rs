@@ -162,15 +162,46 @@ fn segments(data: &[u8], stream: &mut Vec<u8>, header: &mut Header) -> Result<()
     }
 }
 
+/// A sample of a picture.
+pub trait Component: Copy + Into<i32> {
+    /// From a value that fits.
+    fn narrow(value: i32) -> Self;
+}
+
+impl Component for u8 {
+    fn narrow(value: i32) -> Self {
+        value as u8
+    }
+}
+
+impl Component for u16 {
+    fn narrow(value: i32) -> Self {
+        value as u16
+    }
+}
+
 /// ITU-T T.871 section 7, in 16-bit fixed point; `most` is the largest sample.
-pub fn ycbcr_to_rgb<T: Copy + Into<i32> + TryFrom<i32> + Default>(data: &mut [T], most: i32) {
+pub fn ycbcr_to_rgb<T: Component>(data: &mut [T], most: i32) {
+    // Pixels of a block at a time, component by component: that is what a compiler makes vector instructions of.
+    const BLOCK: usize = 32;
+    let (blocks, rest) = data.as_chunks_mut::<3>().0.as_chunks_mut::<BLOCK>();
+    for block in blocks {
+        convert_block(block, most);
+    }
+    for pixel in rest.as_chunks_mut::<1>().0 {
+        convert_block(pixel, most);
+    }
+}
+
+fn convert_block<T: Component, const N: usize>(pixels: &mut [[T; 3]; N], most: i32) {
     let middle = most / 2 + 1;
-    for pixel in data.as_chunks_mut::<3>().0 {
-        let [y, cb, cr] = pixel.map(Into::into);
-        let (cb, cr) = (cb - middle, cr - middle);
+    let component = |n: usize| pixels.map(|p| p[n].into());
+    let (y, cb, cr): ([i32; N], [i32; N], [i32; N]) = (component(0), component(1), component(2));
+    for i in 0..N {
+        let (y, cb, cr) = (y[i], cb[i] - middle, cr[i] - middle);
         let part = |n: i32| (n + (1 << 15)) >> 16;
         let rgb = [y + part(91_881 * cr), y + part(-22_554 * cb - 46_802 * cr), y + part(116_130 * cb)];
-        *pixel = rgb.map(|v| T::try_from(v.clamp(0, most)).unwrap_or_default());
+        pixels[i] = rgb.map(|v| T::narrow(v.clamp(0, most)));
     }
 }
 
@@ -183,6 +214,15 @@ mod tests {
         let mut data = [128_u8, 128, 128, 76, 85, 255, 150, 44, 21, 29, 255, 107];
         ycbcr_to_rgb(&mut data, 255);
         assert_eq!(data, [128, 128, 128, 254, 0, 0, 0, 255, 1, 0, 0, 254]);
+    }
+
+    #[test]
+    fn blocks_and_single_pixels_are_one_arithmetic() {
+        let picture: Vec<u8> = (0..3 * 101_u32).map(|i| ((i * i * 7) >> 3) as u8).collect();
+        let (mut whole, mut single) = (picture.clone(), picture);
+        ycbcr_to_rgb(&mut whole, 255);
+        single.chunks_mut(3).for_each(|pixel| ycbcr_to_rgb(pixel, 255));
+        assert_eq!(whole, single);
     }
 
     fn wanted() -> Wanted<'static> {

@@ -223,14 +223,7 @@ impl Lanes {
     }
 
     /// Starts a job if fewer than `most` run on the lane, none of them stuck; else drops it.
-    pub(crate) fn push_idle(
-        self: &Arc<Self>,
-        key: &LaneKey,
-        class: Class,
-        most: usize,
-        watch: &Arc<Watch>,
-        run: Run,
-    ) {
+    pub(crate) fn push_idle(self: &Arc<Self>, key: &LaneKey, class: Class, most: usize, watch: &Arc<Watch>, run: Run) {
         let idle = match lock(&self.state).lanes.get(&(key.clone(), class)) {
             Some(lane) => lane.queue.is_empty() && lane.stuck == 0 && lane.running < most,
             None => true,

@@ -94,13 +94,19 @@ class Table:
         row = {"case": case, "against": against, "ours": ours, "theirs": theirs, "unit": unit, "ratio": ratio, "least": least,
                "rss": rss, "theirs_rss": theirs_rss}
         self.rows.append(row)
-        print(f"{case}: {ours:.4g} against {theirs:.4g} {unit} ({against}): {ratio:.2f} x, wanted {least:g} x", flush=True)
+        wanted = "" if least is None else f", wanted {least:.2g} x"
+        print(f"{case}: {ours:.4g} against {theirs:.4g} {unit} ({against}): {ratio:.2f} x{wanted}", flush=True)
 
     def markdown(self):
         def size(n):
             return "" if n is None else f"{n / 2**20:.0f} MiB"
+
+        def wanted(row):
+            if row["least"] is None:
+                return ""
+            return f"{row['least']:.2g} x{'' if row['ratio'] >= row['least'] else ' (missed)'}"
         head = "| case | against | fuzarr | peer | ratio | wanted | memory: daemon | peer |\n|---|---|---|---|---|---|---|---|\n"
         return head + "".join(
             f"| {r['case']} | {r['against']} | {r['ours']:.4g} {r['unit']} | {r['theirs']:.4g} {r['unit']} | {r['ratio']:.2f} x "
-            f"| {r['least']:g} x{'' if r['ratio'] >= r['least'] else ' (missed)'} | {size(r['rss'])} | {size(r['theirs_rss'])} |\n"
+            f"| {wanted(r)} | {size(r['rss'])} | {size(r['theirs_rss'])} |\n"
             for r in self.rows)

@@ -3,6 +3,7 @@
 Imports and whatever only prepares come before the clock starts.
 """
 import json
+import os
 import resource
 import sys
 import time
@@ -72,6 +73,20 @@ def read_file(path):
     return timed(work)
 
 
+def read_chunks(path, level="0"):
+    """The chunk files of a level one after the other, as `cat` would."""
+    def work():
+        total, buffer = 0, bytearray(1 << 20)
+        for folder, folders, files in os.walk(os.path.join(path, level)):
+            folders.sort(key=lambda n: (not n.isdigit(), int(n) if n.isdigit() else n))
+            for name in sorted((n for n in files if n.isdigit()), key=int):
+                with open(os.path.join(folder, name), "rb", buffering=0) as f:
+                    while n := f.readinto(buffer):
+                        total += n
+        return total
+    return timed(work)
+
+
 def places(shape, count, edge, seed):
     rng = np.random.default_rng(seed)
     return [(int(rng.integers(0, shape[0] - edge)), int(rng.integers(0, shape[1] - edge))) for _ in range(count)]
@@ -99,6 +114,25 @@ def regions_tifffile(path, count, edge, seed):
 def overview_zarr(path):
     import zarr  # noqa: F401
     return timed(lambda: np.asarray(zarr_array(path, -1)[...]).nbytes)
+
+
+def first_zarr(path):
+    import zarr  # noqa: F401
+    return timed(lambda: np.asarray(zarr_array(path, 0)[..., :512, :512]).nbytes)
+
+
+def convert(path, to):
+    """The whole file to an OME-Zarr directory with its levels."""
+    import ngff_zarr
+    import tifffile
+
+    def work():
+        pixels = tifffile.imread(path)
+        image = ngff_zarr.to_ngff_image(pixels, dims=("y", "x"), name="image")
+        factors = [2**n for n in range(1, 8)]
+        ngff_zarr.to_ngff_zarr(to, ngff_zarr.to_multiscales(image, scale_factors=factors, chunks=512), version="0.5")
+        return pixels.nbytes
+    return timed(work)
 
 
 def overview_tifffile(path, factor):
