@@ -109,6 +109,17 @@ def slide_regions(setup, table):
                   more_is_better=False)
 
 
+def slide_floor(setup, table):
+    """What zarr-python alone takes for such regions: from a raw copy on disk, in memory already, by shape of the chunks."""
+    took = {}
+    for chunks in ((1, 1, 1, 256, 256), (1, 1, 1, 512, 512), (1, 3, 1, 256, 256)):
+        copy = data.plain_slide(setup.folder("copies"), chunks)
+        runs = [work("regions_zarr", path=copy, count=200, edge=512, seed=run)["seconds"] for run in range(setup.runs + 1)][1:]
+        took[chunks] = median(percentile(s, 0.5) for s in runs) * 1000
+    said = ", ".join(f"{ms:.1f} ms with chunks of {'x'.join(map(str, chunks))}" for chunks, ms in took.items())
+    table.notes.append(f"The regions of the slide, p50, read by zarr-python from a raw copy on disk that is in memory already: {said}.")
+
+
 def first_overview(setup, table):
     source = data.flat(setup.folder("flat"))
 
@@ -248,5 +259,5 @@ def first_pixel(setup, table):
               ra, peer["rss"], more_is_better=False)
 
 
-ALL = [cold_tiles, warm_tiles, cold_rows, raw_ceiling, slide_regions, first_overview, cold_open, warm_copies, many_readers,
+ALL = [cold_tiles, warm_tiles, cold_rows, raw_ceiling, slide_regions, slide_floor, first_overview, cold_open, warm_copies, many_readers,
        slow_source, large_folder, first_pixel]

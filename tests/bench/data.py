@@ -64,6 +64,20 @@ def slide(folder, edge=16384):
     return once(folder, "slide.ome.tif", make)
 
 
+def plain_slide(folder, chunks, edge=4096):
+    """Colour pixels as an array on disk, neither compressed nor with levels."""
+    path = os.path.join(folder, "plain." + "x".join(map(str, chunks)) + ".ome.zarr")
+
+    def make(path):
+        import zarr
+        group = zarr.open_group(path, mode="w")
+        array = group.create_array("0", shape=(1, 3, 1, edge, edge), dtype="u1", chunks=chunks, compressors=None)
+        for c in range(3):
+            array[0, c, 0] = plane(c, (edge, edge), np.uint8)
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [{"datasets": [{"path": "0"}]}]}
+    return once(folder, os.path.basename(path), make)
+
+
 def flat(folder, edge=20000):
     """One large plane without smaller levels."""
     def make(path):
