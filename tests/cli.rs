@@ -34,9 +34,18 @@ fn help_lists_the_commands_but_not_the_hidden_one() {
         let output = run(words);
         assert_eq!(output.status.code(), Some(0));
         let text = String::from_utf8(output.stdout).unwrap();
-        for command in
-            ["mount", "unmount", "status", "inspect", "catalog", "metadata", "sidecar", "validate", "completions"]
-        {
+        for command in [
+            "mount",
+            "unmount",
+            "status",
+            "inspect",
+            "warm",
+            "catalog",
+            "metadata",
+            "sidecar",
+            "validate",
+            "completions",
+        ] {
             assert!(text.contains(&format!("  {command}")), "{command}: {text}");
         }
         assert!(!text.contains("  man "), "{text}");
@@ -65,6 +74,8 @@ fn every_setting_has_a_variable_of_its_name() {
         "damaged",
         "palette",
         "deadline",
+        "disk-cache",
+        "disk-cache-size",
         "log-level",
         "log-format",
         "log-file",

@@ -53,7 +53,14 @@ pub(crate) struct Kept {
     lane: LaneKey,
     patience: u64,
     silent_until: AtomicU64,
-    waiting: Mutex<(HashMap<u64, Arc<dyn Waiting>>, u64)>,
+    waiting: Mutex<Waiters>,
+}
+
+/// Those who wait, by number.
+#[derive(Default)]
+struct Waiters {
+    slots: HashMap<u64, Arc<dyn Waiting>>,
+    next: u64,
 }
 
 impl Kept {
@@ -87,7 +94,7 @@ impl Kept {
         let late: Vec<Arc<dyn Waiting>> = {
             let mut waiting = lock(&self.waiting);
             let late = |slot: &Arc<dyn Waiting>| now.saturating_sub(slot.since()) >= self.patience;
-            waiting.0.extract_if(|_, slot| late(slot)).map(|(_, slot)| slot).collect()
+            waiting.slots.extract_if(|_, slot| late(slot)).map(|(_, slot)| slot).collect()
         };
         if !late.is_empty() {
             self.silent_until.store(now + SILENCE_MS, Ordering::Relaxed);
@@ -95,7 +102,7 @@ impl Kept {
         for slot in late {
             slot.give_up();
         }
-        !lock(&self.waiting).0.is_empty()
+        !lock(&self.waiting).slots.is_empty()
     }
 
     /// Asks the disk on its lane; `then` gets the answer, or nothing if there is none in time. It may run before this returns.
@@ -110,9 +117,9 @@ impl Kept {
         let slot = Arc::new(Slot { since: now_ms(), then: Mutex::new(Some(Box::new(then) as Then<T>)) });
         let number = {
             let mut waiting = lock(&kept.waiting);
-            waiting.1 += 1;
-            let number = waiting.1;
-            waiting.0.insert(number, Arc::clone(&slot) as Arc<dyn Waiting>);
+            waiting.next += 1;
+            let number = waiting.next;
+            waiting.slots.insert(number, Arc::clone(&slot) as Arc<dyn Waiting>);
             number
         };
         let weak = Arc::downgrade(shared);
@@ -122,7 +129,7 @@ impl Kept {
             let asked = || catch_unwind(AssertUnwindSafe(|| job(&disk))).ok().flatten();
             let found = (wanted && may.is_ok()).then(asked).flatten();
             if let Some(kept) = weak.upgrade().as_ref().and_then(|s| s.kept.as_ref()) {
-                lock(&kept.waiting).0.remove(&number);
+                lock(&kept.waiting).slots.remove(&number);
             }
             let then = lock(&slot.then).take();
             if let Some(then) = then {
@@ -209,9 +216,11 @@ fn finer(image: &OpenImage, chunk: ChunkId) -> Vec<ChunkId> {
 /// Makes a chunk of a synthesized level whose flight is `lead`: from the disk if it is kept there, else by a sweep over what
 /// the disk has of the next finer level, or over the source.
 pub(crate) fn make_chunk(shared: &Arc<Shared>, lane: &LaneKey, image: &Arc<OpenImage>, chunk: ChunkId, lead: Lead) {
-    let Some(entries) = shared.kept.as_ref().and_then(|_| Entries::of(image, chunk)) else {
+    let Some(mut entries) = shared.kept.as_ref().and_then(|_| Entries::of(image, chunk)) else {
         return sweep_plan::start(shared, lane, image, chunk, lead);
     };
+    // What is in memory need not come from the disk.
+    entries.finer.retain(|(id, ..)| shared.units.cache.touch(&Key::Chunk(image.key, *id)).is_none());
     let budget = Arc::clone(&shared.units.budget);
     let then = {
         let (shared, lane, image) = (Arc::clone(shared), lane.clone(), Arc::clone(image));

@@ -120,10 +120,13 @@ impl Pack {
     }
 }
 
+/// What was read of a file: where, and the bytes.
+type Noted = Vec<(u64, Vec<u8>)>;
+
 /// Makes a pack.
 #[derive(Default)]
 pub struct PackBuilder {
-    parts: Vec<(PathBuf, State, Vec<(u64, Vec<u8>)>)>,
+    parts: Vec<(PathBuf, State, Noted)>,
     by_name: HashMap<(PathBuf, State), usize>,
     bytes: u64,
     reads: u64,
