@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use super::Shared;
 use super::lanes::{Class, LaneKey};
 use crate::io::Watch;
-use crate::model::Shape;
+use crate::model::{Shape, TileId};
 use crate::pyramid::{ChunkId, ChunkPlan, OpenImage};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -122,6 +122,24 @@ impl Shared {
             };
             self.lanes.push_idle(lane, Class::Data, self.units.threads, &Arc::new(Watch::default()), Box::new(run));
         }
+    }
+}
+
+/// Has units made that somebody on the lane is about to ask for one by one, on the other processors: each takes every so
+/// many-th, and whoever asks for one that is under way waits for it.
+pub(crate) fn make_soon(shared: &Arc<Shared>, lane: &LaneKey, image: &Arc<OpenImage>, units: Vec<TileId>) {
+    let threads = shared.units.threads.min(units.len());
+    let units = Arc::new(units);
+    for first in 1..threads {
+        let (me, image, units) = (Arc::clone(shared), Arc::clone(image), Arc::clone(&units));
+        let run = move |may: crate::error::Result<()>| {
+            for id in units.iter().skip(first).step_by(threads) {
+                if may.is_ok() {
+                    me.units.make_ahead(&image, *id, &|| true);
+                }
+            }
+        };
+        shared.lanes.push_idle(lane, Class::Data, threads, &Arc::new(Watch::default()), Box::new(run));
     }
 }
 

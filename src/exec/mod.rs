@@ -331,6 +331,11 @@ impl Engine {
         self.shared.kept.as_ref().map(kept::Kept::disk)
     }
 
+    /// Has units made on idle processors that will be asked for by [`Engine::unit_now`] soon, in this order; a hint.
+    pub fn make_soon(&self, lane: &LaneKey, image: &Arc<OpenImage>, units: Vec<TileId>) {
+        ahead::make_soon(&self.shared, lane, image, units);
+    }
+
     /// The byte budget, for documents and parsed files.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.shared.units.budget

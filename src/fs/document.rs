@@ -13,7 +13,7 @@ use crate::metadata::scrub;
 use crate::model::Role;
 use crate::sync::{Arc, lock};
 use crate::tree::{Group, Shown, Virtual};
-use crate::zarr::{GroupKind, View, Window, sample_windows};
+use crate::zarr::{GroupKind, View, Window, sample_windows, sampled_units};
 
 /// Sizes remembered for one image.
 const MOST_SIZES: usize = 65_536;
@@ -97,7 +97,7 @@ impl Core {
         }
         let size = self.document_size(node, parsed, inside)?;
         let windows = match group(node, parsed, inside) {
-            Some((GroupKind::Image(series), file)) if file != ".zgroup" => self.windows(parsed, series, watch)?,
+            Some((GroupKind::Image(series), file)) if file != ".zgroup" => self.windows(node, parsed, series, watch)?,
             _ => Arc::default(),
         };
         let bytes = match inside {
@@ -112,7 +112,13 @@ impl Core {
     }
 
     /// Contrast of a series, sampled once for all views.
-    pub(super) fn windows(&self, parsed: &Parsed, series: u32, watch: &Watch) -> Result<Arc<Vec<Window>>> {
+    pub(super) fn windows(
+        &self,
+        node: &ImageNode,
+        parsed: &Parsed,
+        series: u32,
+        watch: &Watch,
+    ) -> Result<Arc<Vec<Window>>> {
         if let Some(known) = lock(&parsed.windows).get(&series) {
             return Ok(Arc::clone(known));
         }
@@ -121,6 +127,7 @@ impl Core {
             Some(kept) => kept,
             None => {
                 let mut whole = true;
+                self.engine.make_soon(&node.lane(), image, sampled_units(image, series));
                 let read = |id| self.engine.unit_now(image, id, watch).map(Sample).inspect_err(|_| whole = false);
                 let found = sample_windows(image, series, read)?;
                 if whole {

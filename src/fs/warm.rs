@@ -71,8 +71,9 @@ impl Fs {
         for (series, number) in source.series().iter().zip(0u32..) {
             if !matches!(series.role, Role::Regions(_)) {
                 images += 1;
-                let parsed = Arc::clone(&parsed);
-                let found = core.now(&node, Class::Data, move |core, watch| core.windows(&parsed, number, watch));
+                let (parsed, of) = (Arc::clone(&parsed), Arc::clone(&node));
+                let sample = move |core: &Core, watch: &Arc<Watch>| core.windows(&of, &parsed, number, watch);
+                let found = core.now(&node, Class::Data, sample);
                 first = first.and(found.map(drop));
             }
             if let Some(pyramid) = parsed.image.pyramids.get(number as usize) {

@@ -1,8 +1,8 @@
 //! Contrast windows from a bounded sample.
 //!
 //! Up to 16 places a channel, fewer where their tiles are large, on a fixed grid in the middle z and t of the smallest stored
-//! level; the window runs from the 0.1 to the 99.9 percentile of what is found there. Places follow from the geometry of the file alone, so that every
-//! machine shows the same window whatever its memory.
+//! level; the window runs from the 0.1 to the 99.9 percentile of what is found there. Places follow from the geometry of the
+//! file alone, so that every machine shows the same window whatever its memory.
 
 use serde_json::{Number, Value, json};
 
@@ -130,6 +130,46 @@ fn places(level: &Level, row_bytes: u64, native_bytes: u64, planes: u64) -> Vec<
     starts.into_iter().map(|y| (y, rows.min(reach - y), 0, shape.x)).collect()
 }
 
+/// What of a series is looked at: the level, and the places of each of its planes.
+struct Sampled<'a> {
+    level: &'a Level,
+    number: u32,
+    places: Vec<Place>,
+    /// Planes of the middle z and t, each of all samples of a pixel.
+    planes: u64,
+}
+
+impl<'a> Sampled<'a> {
+    fn new(image: &'a OpenImage, series: u32) -> Self {
+        let source = &image.source.series()[series as usize];
+        let number = u32::try_from(source.levels.len() - 1).unwrap_or(0);
+        let level = &source.levels[number as usize];
+        let samples = source.samples.max(1);
+        let row_bytes = level.shape.x.saturating_mul(samples).saturating_mul(source.dtype.size() as u64);
+        let planes = level.shape.c / samples;
+        let places = places(level, row_bytes, image.source.native_unit_bytes(series, number), planes);
+        Sampled { level, number, places, planes }
+    }
+
+    /// The units under a place of a plane.
+    fn units(&self, series: u32, g: u64, place: Place) -> impl Iterator<Item = TileId> + use<> {
+        let (unit, shape) = (self.level.unit, self.level.shape);
+        let of = |first: u64, count: u64, size: u64| first / size..=(first + count - 1) / size;
+        let base = TileId { series, level: self.number, t: shape.t / 2, g, z: shape.z / 2, ty: 0, tx: 0 };
+        of(place.0, place.1, unit.y)
+            .flat_map(move |ty| of(place.2, place.3, unit.x).map(move |tx| TileId { ty, tx, ..base }))
+    }
+}
+
+/// The units that [`sample_windows`] will ask for, in this order.
+pub fn sampled_units(image: &OpenImage, series: u32) -> Vec<TileId> {
+    let sampled = Sampled::new(image, series);
+    let places = (0..sampled.planes).flat_map(|g| sampled.places.iter().map(move |place| (g, *place)));
+    let mut units: Vec<TileId> = places.flat_map(|(g, place)| sampled.units(series, g, place)).collect();
+    units.dedup();
+    units
+}
+
 /// One window for each channel of a series.
 ///
 /// `read` gives the decoded unit of a [`TileId`]. What does not decode counts as absent; a series with nothing left gets
@@ -144,28 +184,19 @@ pub fn sample_windows<T: AsRef<[u8]>>(
     mut read: impl FnMut(TileId) -> Result<T>,
 ) -> Result<Vec<Window>> {
     let source = &image.source.series()[series as usize];
-    let last = u32::try_from(source.levels.len() - 1).unwrap_or(0);
-    let level = &source.levels[last as usize];
-    let samples = source.samples.max(1);
-    let size = source.dtype.size();
-    let row_bytes = level.shape.x.saturating_mul(samples).saturating_mul(size as u64);
-    let planes = level.shape.c / samples;
-    let places = places(level, row_bytes, image.source.native_unit_bytes(series, last), planes);
+    let sampled = Sampled::new(image, series);
     let mut windows = Vec::new();
-    for g in 0..planes {
-        let mut found: Vec<Vec<f64>> = vec![Vec::new(); usize::try_from(samples).unwrap_or(0)];
-        for place in &places {
+    for g in 0..sampled.planes {
+        let mut found: Vec<Vec<f64>> = vec![Vec::new(); usize::try_from(source.samples.max(1)).unwrap_or(0)];
+        for place in &sampled.places {
             let step = stride(place.1, place.3);
-            for ty in place.0 / level.unit.y..=(place.0 + place.1 - 1) / level.unit.y {
-                for tx in place.2 / level.unit.x..=(place.2 + place.3 - 1) / level.unit.x {
-                    let id = TileId { series, level: last, t: level.shape.t / 2, g, z: level.shape.z / 2, ty, tx };
-                    match read(id) {
-                        Ok(unit) => collect(level, id, *place, step, source.dtype, unit.as_ref(), &mut found),
-                        Err(e) if matches!(e.kind(), Kind::Io | Kind::Changed | Kind::Stuck | Kind::Interrupted) => {
-                            return Err(e);
-                        }
-                        Err(_) => {}
+            for id in sampled.units(series, g, *place) {
+                match read(id) {
+                    Ok(unit) => collect(sampled.level, id, *place, step, source.dtype, unit.as_ref(), &mut found),
+                    Err(e) if matches!(e.kind(), Kind::Io | Kind::Changed | Kind::Stuck | Kind::Interrupted) => {
+                        return Err(e);
                     }
+                    Err(_) => {}
                 }
             }
         }

@@ -12,7 +12,7 @@ mod regions;
 mod shard;
 
 pub use array::ArrayLayout;
-pub use contrast::{CONTRAST_RULE, Window, sample_windows};
+pub use contrast::{CONTRAST_RULE, Window, sample_windows, sampled_units};
 pub use group::GroupKind;
 pub use plates::loose_series;
 pub use regions::{REGIONS, region_series};
