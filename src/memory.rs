@@ -94,24 +94,25 @@ impl Recycling {
         if size > BYTES / 2 {
             return unmap(at, size);
         }
-        let (gone, more) = {
+        let gone = {
             let mut kept = self.kept();
             kept.clock += 1;
             let now = kept.clock;
             let (place, gone) = kept.free_one();
             *place = Block { at, size, freed: now };
             kept.bytes += size;
-            (gone, kept.bytes > BYTES)
+            gone
         };
         gone.into_iter().for_each(|b| unmap(b.at, b.size));
-        while more {
-            let gone = {
-                let mut kept = self.kept();
-                if kept.bytes <= BYTES { None } else { kept.oldest() }
-            };
-            let Some(block) = gone else { break };
+        while let Some(block) = self.too_many() {
             unmap(block.at, block.size);
         }
+    }
+
+    /// The oldest block, if more is kept than should be.
+    fn too_many(&self) -> Option<Block> {
+        let mut kept = self.kept();
+        if kept.bytes > BYTES { kept.oldest() } else { None }
     }
 }
 

@@ -93,7 +93,8 @@ def test_replaced_by_rename(tmp_path, mount, how):
     finally:
         loop.stop()
     assert loop.wrong == []
-    assert loop.errors <= {errno.EIO, errno.ENOENT} and len(loop.seen) > 2
+    # ESTALE: the kernel looks a path up a second time, and then says that the file changed again under it.
+    assert loop.errors <= {errno.EIO, errno.ENOENT, errno.ESTALE} and len(loop.seen) > 2
     assert errno.ENOENT not in loop.errors, "a chunk that exists was said not to exist"
 
 
@@ -135,7 +136,7 @@ def test_rewritten_in_place(tmp_path, mount, how):
     finally:
         loop.stop()
     assert loop.wrong == []
-    assert loop.errors <= {errno.EIO}
+    assert loop.errors <= {errno.EIO, errno.ESTALE}
 
 
 def test_truncated(tmp_path, mount):
