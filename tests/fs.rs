@@ -31,10 +31,15 @@ struct Mounted {
 /// Id, cursor of the next, kind, name.
 type Listed = (u64, u64, EntryKind, String);
 
+/// Id, kind, name of all entries.
+type Entries = Vec<(u64, EntryKind, String)>;
+/// What entries look like, by name.
+type Looked = Vec<(String, Attr)>;
+
 struct Recorded {
     entries: Vec<Listed>,
     /// What the entries look like that were looked at.
-    looked: Arc<Mutex<Vec<(String, Attr)>>>,
+    looked: Arc<Mutex<Looked>>,
     room: usize,
     answer: mpsc::Sender<Result<Vec<Listed>>>,
 }
@@ -130,23 +135,18 @@ impl Mounted {
     }
 
     /// All entries, in pieces of `room`.
-    fn list(&self, id: u64, room: usize) -> Result<Vec<(u64, EntryKind, String)>> {
+    fn list(&self, id: u64, room: usize) -> Result<Entries> {
         self.list_by(id, room, None)
     }
 
     /// All entries, and what those look like that were looked at, which are referred to now.
-    fn list_looked(&self, id: u64, room: usize) -> (Vec<(u64, EntryKind, String)>, Vec<(String, Attr)>) {
+    fn list_looked(&self, id: u64, room: usize) -> (Entries, Looked) {
         let looked = Arc::default();
         let all = self.list_by(id, room, Some(&looked)).unwrap();
         (all, std::mem::take(&mut *looked.lock().unwrap()))
     }
 
-    fn list_by(
-        &self,
-        id: u64,
-        room: usize,
-        looked: Option<&Arc<Mutex<Vec<(String, Attr)>>>>,
-    ) -> Result<Vec<(u64, EntryKind, String)>> {
+    fn list_by(&self, id: u64, room: usize, looked: Option<&Arc<Mutex<Looked>>>) -> Result<Entries> {
         let opened: Opened = wait(|send| self.fs.open_directory(id, Reader::default(), move |r| drop(send.send(r))))?;
         let mut all = Vec::new();
         let mut cursor = 0;
