@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import data
-from run import Fuzarr, Passthrough, drop_caches, finish, median, start, work
+from run import Fuzarr, Passthrough, begin, drop_caches, finish, median, start, work, work_cold
 
 MB = 1e6
 
@@ -19,14 +19,12 @@ def rate(result):
 def cold(folder, source, *options):
     """One full read of a fresh mount with nothing in memory."""
     with Fuzarr(folder, *options) as mount:
-        drop_caches()
-        result = work("read_zarr", path=mount.path(source))
+        result = work_cold("read_zarr", path=mount.path(source))
     return rate(result), mount.rss
 
 
 def cold_tifffile(source):
-    drop_caches()
-    result = work("read_tifffile", path=source)
+    result = work_cold("read_tifffile", path=source)
     return rate(result), result["rss"]
 
 
@@ -71,14 +69,12 @@ def raw_ceiling(setup, table):
 
     def ceiling():
         with Passthrough(setup.passthrough, os.path.dirname(source), setup.folder("null")) as mount:
-            drop_caches()
-            result = work("read_file", path=os.path.join(mount.path, os.path.basename(source)))
+            result = work_cold("read_file", path=os.path.join(mount.path, os.path.basename(source)))
         return rate(result), result["rss"]
 
     def ours():
         with Fuzarr(os.path.dirname(source)) as mount:
-            drop_caches()
-            result = work("read_chunks", path=mount.path(source))
+            result = work_cold("read_chunks", path=mount.path(source))
         return rate(result), mount.rss
     a, ra, b, rb = pairs(setup.runs, ours, ceiling)
     table.add("uncompressed, cat of all chunks, cold", "cat of the file through a null FUSE mount", a, b, "MB/s", 0.7, ra, rb)
@@ -97,10 +93,8 @@ def slide_regions(setup, table):
     for run in range(setup.runs):
         wanted = {"count": 200, "edge": 512, "seed": run}
         with Fuzarr(os.path.dirname(source)) as mount:
-            drop_caches()
-            mine.append(work("regions_zarr", path=mount.path(source), **wanted)["seconds"])
-        drop_caches()
-        peer = work("regions_tifffile", path=source, **wanted)
+            mine.append(work_cold("regions_zarr", path=mount.path(source), **wanted)["seconds"])
+        peer = work_cold("regions_tifffile", path=source, **wanted)
         other.append(peer["seconds"])
         held, theirs = max(held, mount.rss), max(theirs, peer["rss"])
     for name, share in (("p50", 0.5), ("p99", 0.99)):
@@ -125,13 +119,11 @@ def first_overview(setup, table):
 
     def ours():
         with Fuzarr(os.path.dirname(source)) as mount:
-            drop_caches()
-            result = work("overview_zarr", path=mount.path(source))
+            result = work_cold("overview_zarr", path=mount.path(source))
         return result["seconds"], mount.rss
 
     def theirs():
-        drop_caches()
-        result = work("overview_tifffile", path=source, factor=128)
+        result = work_cold("overview_tifffile", path=source, factor=128)
         return result["seconds"], result["rss"]
     a, ra, b, rb = pairs(setup.runs, ours, theirs)
     table.add("20000 x 20000 without levels, coarsest level, cold", "tifffile and numpy", a, b, "s", 1.5, ra, rb,
@@ -144,13 +136,11 @@ def cold_open(setup, table):
 
     def ours():
         with Fuzarr(os.path.dirname(source)) as mount:
-            drop_caches()
-            result = work("open_group", path=mount.path(source))
+            result = work_cold("open_group", path=mount.path(source))
         return result["seconds"] * 1000, mount.rss
 
     def theirs():
-        drop_caches()
-        result = work("open_group", path=copy)
+        result = work_cold("open_group", path=copy)
         return result["seconds"] * 1000, result["rss"]
     a, ra, b, rb = pairs(setup.runs, ours, theirs)
     table.add("cold open to parsed multiscales", "converted copy on disk", a, b, "ms", 0.5, ra, rb, more_is_better=False)
@@ -179,9 +169,11 @@ def many_readers(setup, table):
     sources = [data.deflate_tiles(folder, f"image{n:02}.ome.tif", n) for n in range(16)]
 
     def together(operation, paths):
+        processes = [start(operation, path=p) for p in paths]
         drop_caches()
         begun = time.perf_counter()
-        processes = [start(operation, path=p) for p in paths]
+        for process in processes:
+            begin(process)
         results = [finish(p) for p in processes]
         took = time.perf_counter() - begun
         return sum(r["bytes"] for r in results) / took / MB, [r["seconds"] for r in results], sum(r["rss"] for r in results)
@@ -247,13 +239,11 @@ def first_pixel(setup, table):
 
     def ours():
         with Fuzarr(os.path.dirname(source)) as mount:
-            drop_caches()
-            result = work("first_zarr", path=mount.path(source))
+            result = work_cold("first_zarr", path=mount.path(source))
         return result["seconds"], mount.rss
     a, ra = ours()
     shutil.rmtree(to, ignore_errors=True)
-    drop_caches()
-    peer = work("convert", path=source, to=to)
+    peer = work_cold("convert", path=source, to=to)
     shutil.rmtree(to, ignore_errors=True)
     table.add("first 512 x 512 pixels of an 800 MB plane, cold, one run", "conversion by ngff-zarr", a, peer["seconds"], "s", None,
               ra, peer["rss"], more_is_better=False)

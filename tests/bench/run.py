@@ -19,8 +19,17 @@ def drop_caches():
 
 
 def start(operation, **arguments):
+    """A worker that has imported what it needs and waits to be told to begin."""
     command = [sys.executable, os.path.join(HERE, "worker.py"), operation, json.dumps(arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    if process.stdout.readline().strip() != "ready":
+        raise RuntimeError(f"{operation} does not start")
+    return process
+
+
+def begin(process):
+    process.stdin.write("go\n")
+    process.stdin.flush()
 
 
 def finish(process):
@@ -31,7 +40,17 @@ def finish(process):
 
 
 def work(operation, **arguments):
-    return finish(start(operation, **arguments))
+    process = start(operation, **arguments)
+    begin(process)
+    return finish(process)
+
+
+def work_cold(operation, **arguments):
+    """The same with nothing of any file in memory, but for what the worker and the daemon run on."""
+    process = start(operation, **arguments)
+    drop_caches()
+    begin(process)
+    return finish(process)
 
 
 def resident(pid):

@@ -1,6 +1,6 @@
 """One measurement in a process of its own: `worker.py OPERATION JSON` prints {"seconds", "bytes", "rss", ...} as JSON.
 
-Imports and whatever only prepares come before the clock starts.
+Imports and whatever only prepares come first; then it says "ready", and the clock starts with a line on standard input.
 """
 import json
 import os
@@ -11,7 +11,15 @@ import time
 import numpy as np
 
 
+WAITS = True
+
+
 def timed(work):
+    global WAITS
+    if WAITS:
+        WAITS = False
+        print("ready", flush=True)
+        sys.stdin.readline()
     start = time.perf_counter()
     result = work()
     return time.perf_counter() - start, result
@@ -102,11 +110,16 @@ def regions(read, shape, count, edge, seed):
 
 
 def regions_zarr(path, count, edge, seed):
+    import zarr  # noqa: F401
+    timed(lambda: None)
     array = zarr_array(path, 0)
     return regions(lambda y, x: np.asarray(array[0, :, 0, y, x]), array.shape[-2:], count, edge, seed)
 
 
 def regions_tifffile(path, count, edge, seed):
+    import tifffile  # noqa: F401
+    import zarr  # noqa: F401
+    timed(lambda: None)
     array = tifffile_array(path)
     return regions(lambda y, x: np.asarray(array[y, x]), array.shape[:2], count, edge, seed)
 
@@ -161,7 +174,6 @@ def open_group(path):
 
 
 if __name__ == "__main__":
-    before = time.process_time()
     seconds, size = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "bytes": size, "rss": rss, "cpu": time.process_time() - before}))
+    print(json.dumps({"seconds": seconds, "bytes": size, "rss": rss}))
