@@ -1,6 +1,6 @@
 //! The `fuzarr` program: parse, run, exit code.
 
-mod memory;
+mod allocator;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ fn main() {
     divan::main();
 }
 
-#[divan::bench(args = [Packing::Raw, Packing::Deflate, Packing::Lzw, Packing::Jpeg])]
+#[divan::bench(args = [Packing::Deflate, Packing::Lzw, Packing::Jpeg])]
 fn tile(bencher: Bencher, packing: Packing) {
     let image = image::open(packing, 2 * image::TILE);
     let id = TileId { series: 0, level: 0, t: 0, g: 0, z: 0, ty: 0, tx: 1 };

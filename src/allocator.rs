@@ -58,21 +58,16 @@ impl Kept {
         Some(block.at)
     }
 
-    /// The place of the oldest block, which is given up, or an empty one.
-    fn free_one(&mut self) -> (&mut Block, Option<Block>) {
-        let mut oldest = 0;
-        for i in 1..BLOCKS {
-            if self.blocks[i].freed < self.blocks[oldest].freed {
-                oldest = i;
-            }
+    /// Puts a block where there is a place and room; false if there is not.
+    fn put(&mut self, at: *mut u8, size: usize) -> bool {
+        if self.bytes + size > BYTES {
+            return false;
         }
-        let block = &mut self.blocks[oldest];
-        let gone = (block.freed > 0).then_some(*block);
-        if gone.is_some() {
-            self.bytes -= block.size;
-            block.freed = 0;
-        }
-        (block, gone)
+        let Some(place) = self.blocks.iter_mut().find(|b| b.freed == 0) else { return false };
+        self.clock += 1;
+        self.bytes += size;
+        *place = Block { at, size, freed: self.clock };
+        true
     }
 
     /// The oldest block, if there is any.
@@ -90,29 +85,23 @@ impl Recycling {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps a block in place of the oldest ones.
     fn keep(&self, at: *mut u8, size: usize) {
         if size > BYTES / 2 {
             return unmap(at, size);
         }
-        let gone = {
-            let mut kept = self.kept();
-            kept.clock += 1;
-            let now = kept.clock;
-            let (place, gone) = kept.free_one();
-            *place = Block { at, size, freed: now };
-            kept.bytes += size;
-            gone
-        };
-        gone.into_iter().for_each(|b| unmap(b.at, b.size));
-        while let Some(block) = self.too_many() {
+        loop {
+            let gone = {
+                let mut kept = self.kept();
+                if kept.put(at, size) {
+                    return;
+                }
+                kept.oldest()
+            };
+            // With nothing kept there is a place and room.
+            let Some(block) = gone else { return unmap(at, size) };
             unmap(block.at, block.size);
         }
-    }
-
-    /// The oldest block, if more is kept than should be.
-    fn too_many(&self) -> Option<Block> {
-        let mut kept = self.kept();
-        if kept.bytes > BYTES { kept.oldest() } else { None }
     }
 }
 
