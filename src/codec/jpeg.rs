@@ -3,6 +3,7 @@
 //! The decoder is told nothing of colour: every stream is handed over as plain components, and YCbCr is turned into RGB
 //! here, by the arithmetic of the reference implementation.
 
+use multiversion::multiversion;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -181,27 +182,27 @@ impl Component for u16 {
 }
 
 /// ITU-T T.871 section 7, in 16-bit fixed point; `most` is the largest sample.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn ycbcr_to_rgb<T: Component>(data: &mut [T], most: i32) {
     // Pixels of a block at a time, component by component: that is what a compiler makes vector instructions of.
     const BLOCK: usize = 32;
-    let (blocks, rest) = data.as_chunks_mut::<3>().0.as_chunks_mut::<BLOCK>();
-    for block in blocks {
-        convert_block(block, most);
-    }
-    for pixel in rest.as_chunks_mut::<1>().0 {
-        convert_block(pixel, most);
-    }
-}
-
-fn convert_block<T: Component, const N: usize>(pixels: &mut [[T; 3]; N], most: i32) {
     let middle = most / 2 + 1;
-    let component = |n: usize| pixels.map(|p| p[n].into());
-    let (y, cb, cr): ([i32; N], [i32; N], [i32; N]) = (component(0), component(1), component(2));
-    for i in 0..N {
-        let (y, cb, cr) = (y[i], cb[i] - middle, cr[i] - middle);
-        let part = |n: i32| (n + (1 << 15)) >> 16;
-        let rgb = [y + part(91_881 * cr), y + part(-22_554 * cb - 46_802 * cr), y + part(116_130 * cb)];
-        pixels[i] = rgb.map(|v| T::narrow(v.clamp(0, most)));
+    let part = |n: i32| (n + (1 << 15)) >> 16;
+    let narrow = |v: i32| T::narrow(v.clamp(0, most));
+    for block in data.chunks_mut(3 * BLOCK) {
+        let (mut y, mut cb, mut cr) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+        for (i, pixel) in block.as_chunks::<3>().0.iter().take(BLOCK).enumerate() {
+            (y[i], cb[i], cr[i]) = (pixel[0].into(), pixel[1].into() - middle, pixel[2].into() - middle);
+        }
+        let (mut red, mut green, mut blue) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+        for i in 0..BLOCK {
+            red[i] = y[i] + part(91_881 * cr[i]);
+            green[i] = y[i] + part(-22_554 * cb[i] - 46_802 * cr[i]);
+            blue[i] = y[i] + part(116_130 * cb[i]);
+        }
+        for (i, pixel) in block.as_chunks_mut::<3>().0.iter_mut().take(BLOCK).enumerate() {
+            *pixel = [narrow(red[i]), narrow(green[i]), narrow(blue[i])];
+        }
     }
 }
 

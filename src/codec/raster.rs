@@ -1,5 +1,7 @@
 //! From decompressed rows, as a file stores them, to planes of little-endian samples.
 
+use multiversion::multiversion;
+
 use super::{bits, predictor};
 use crate::model::{Colormap, Dtype};
 use crate::sync::Arc;
@@ -228,10 +230,16 @@ impl Raster {
             target.out[at..at + line].copy_from_slice(&row[..line]);
             return;
         }
+        if (size, self.samples) == (1, 3) {
+            let mut planes = target.out.chunks_exact_mut(target.plane);
+            if let (Some(red), Some(green), Some(blue)) = (planes.next(), planes.next(), planes.next()) {
+                split(row, [red, green, blue].map(|plane| &mut plane[at..at + line]));
+            }
+            return;
+        }
         for (s, plane) in target.out.chunks_exact_mut(target.plane).take(self.samples).enumerate() {
             let out = &mut plane[at..at + line];
             match (size, self.samples) {
-                (1, 3) => pick::<1, 3>(row, s, out),
                 (1, 4) => pick::<1, 4>(row, s, out),
                 (2, 3) => pick::<2, 6>(row, s, out),
                 (1, n) => {
@@ -244,6 +252,15 @@ impl Raster {
                 }
             }
         }
+    }
+}
+
+/// Takes each sample of pixels of three bytes to a row of its own.
+#[multiversion(targets("x86_64+avx2"))]
+fn split(row: &[u8], [red, green, blue]: [&mut [u8]; 3]) {
+    let pixels = row.as_chunks::<3>().0.iter();
+    for (((pixel, red), green), blue) in pixels.zip(red).zip(green).zip(blue) {
+        [*red, *green, *blue] = *pixel;
     }
 }
 

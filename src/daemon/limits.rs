@@ -1,4 +1,4 @@
-//! Limits of the process, and its code in memory.
+//! Limits of the process, and its program in memory.
 
 use std::ffi::c_void;
 
@@ -10,11 +10,11 @@ pub fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
 }
 
-/// Most bytes of code that are brought into memory.
+/// Most bytes of a mapping that are brought into memory.
 const CODE: usize = 32 << 20;
 
-/// Brings the program's code into memory, on a thread of its own. The first look at an image runs through much of it for the
-/// first time; from a cold disk, piece by piece, that would take longer than the look.
+/// Brings the program's code and constants into memory, on a thread of its own. The first look at an image runs through much
+/// of them for the first time; from a cold disk, piece by piece, that would take longer than the look.
 pub fn load_code() {
     let _ = std::thread::Builder::new().name("code".into()).stack_size(64 << 10).spawn(|| {
         let (Ok(maps), Ok(program)) =
@@ -23,7 +23,7 @@ pub fn load_code() {
             return;
         };
         let program = program.to_string_lossy();
-        for (start, end) in maps.lines().filter(|l| l.ends_with(&*program)).filter_map(code) {
+        for (start, end) in maps.lines().filter(|l| l.ends_with(&*program)).filter_map(lasting) {
             if end.saturating_sub(start) <= CODE {
                 let at = start as *mut c_void;
                 // SAFETY: the range is a mapping of this program, which stays; it is only read. Kernels before 5.14 refuse.
@@ -33,12 +33,12 @@ pub fn load_code() {
     });
 }
 
-/// The range of a line of `/proc/self/maps` that holds code.
-fn code(line: &str) -> Option<(usize, usize)> {
+/// The range of a line of `/proc/self/maps` that is never written to.
+fn lasting(line: &str) -> Option<(usize, usize)> {
     let (range, rest) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;
     let range = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
-    (rest.starts_with("r-x") && range.0 < range.1).then_some(range)
+    ((rest.starts_with("r-x") || rest.starts_with("r--")) && range.0 < range.1).then_some(range)
 }
 
 /// Closes whatever the caller left open beside standard input, output and error: a daemon would keep its pipes and files
@@ -53,12 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_is_what_may_be_run() {
-        assert_eq!(code("1000-3000 r-xp 00000000 fe:00 12 /usr/bin/fuzarr"), Some((0x1000, 0x3000)));
-        assert_eq!(code("1000-3000 r--p 00000000 fe:00 12 /usr/bin/fuzarr"), None);
-        assert_eq!(code("garbage"), None);
+    fn what_lasts_is_code_and_constants() {
+        assert_eq!(lasting("1000-3000 r-xp 00000000 fe:00 12 /usr/bin/fuzarr"), Some((0x1000, 0x3000)));
+        assert_eq!(lasting("1000-3000 r--p 00000000 fe:00 12 /usr/bin/fuzarr"), Some((0x1000, 0x3000)));
+        assert_eq!(lasting("1000-3000 rw-p 00000000 fe:00 12 /usr/bin/fuzarr"), None);
+        assert_eq!(lasting("garbage"), None);
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let here = code_is_what_may_be_run as *const () as usize;
-        assert!(maps.lines().filter_map(code).any(|(start, end)| (start..end).contains(&here)));
+        let here = what_lasts_is_code_and_constants as *const () as usize;
+        assert!(maps.lines().filter_map(lasting).any(|(start, end)| (start..end).contains(&here)));
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::Shared;
 use super::lanes::{Class, LaneKey};
+use crate::cache::Key;
 use crate::io::Watch;
 use crate::model::{Shape, TileId};
 use crate::pyramid::{ChunkId, ChunkPlan, OpenImage};
@@ -110,36 +111,47 @@ impl Shared {
         let grid = image.pyramids[chunk.series as usize].grid(chunk.level as usize);
         for next in self.ahead.next(image.key, &grid, chunk) {
             let Some(plan) = ChunkPlan::full(image, &next, stored) else { continue };
+            let is_missing = |id: &TileId| {
+                let key = Key::Unit(image.key, *id);
+                self.units.cache.touch(&key).is_none() && self.units.flights.busy(&key).is_none()
+            };
+            let missing: Vec<TileId> = plan.parts.iter().map(|part| part.id).filter(is_missing).collect();
+            if missing.is_empty() {
+                continue;
+            }
             let (me, image, at) = (Arc::clone(self), Arc::clone(image), lane.clone());
             let run = move |may: crate::error::Result<()>| {
-                for part in &plan.parts {
+                for id in &missing {
                     let is_wanted = || !me.lanes.contended(&at, Class::Data);
                     if may.is_err() || !is_wanted() {
                         return;
                     }
-                    me.units.make_ahead(&image, part.id, &is_wanted);
+                    me.units.make_ahead(&image, *id, &is_wanted);
                 }
             };
-            self.lanes.push_idle(lane, Class::Data, self.units.threads, &Arc::new(Watch::default()), Box::new(run));
+            // More than there are processors, so that one is fetched while another is decoded; a slot stays free for readers.
+            let most = self.lanes.width(Class::Data) - 1;
+            self.lanes.push_idle(lane, Class::Data, most, &Arc::new(Watch::default()), Box::new(run));
         }
     }
 }
 
-/// Has units made that somebody on the lane is about to ask for one by one, on the other processors: each takes every so
-/// many-th, and whoever asks for one that is under way waits for it.
+/// Has units made that somebody on the lane is about to ask for one by one, in its other slots: each takes every so many-th,
+/// and whoever asks for one that is under way waits for it. Some are fetched while others are decoded.
 pub(crate) fn make_soon(shared: &Arc<Shared>, lane: &LaneKey, image: &Arc<OpenImage>, units: Vec<TileId>) {
-    let threads = shared.units.threads.min(units.len());
+    let width = shared.lanes.width(Class::Data);
+    let jobs = width.min(units.len());
     let units = Arc::new(units);
-    for first in 1..threads {
+    for first in 1..jobs {
         let (me, image, units) = (Arc::clone(shared), Arc::clone(image), Arc::clone(&units));
         let run = move |may: crate::error::Result<()>| {
-            for id in units.iter().skip(first).step_by(threads) {
+            for id in units.iter().skip(first).step_by(jobs) {
                 if may.is_ok() {
                     me.units.make_ahead(&image, *id, &|| true);
                 }
             }
         };
-        shared.lanes.push_idle(lane, Class::Data, threads, &Arc::new(Watch::default()), Box::new(run));
+        shared.lanes.push_idle(lane, Class::Data, width, &Arc::new(Watch::default()), Box::new(run));
     }
 }
 

@@ -1,7 +1,8 @@
 //! Source lanes: every system call on the source runs here, so that a dead file server takes its own slots and no more.
 //!
-//! Each source directory has a queue and a few slots for either class of work. Jobs with a slot go through a crossbeam
-//! channel to an elastic pool of threads. A thread that makes no progress inside a source call for the deadline is given
+//! Each source directory has a queue and a few slots for either class of work. Jobs with a slot go to an elastic pool of
+//! threads, which sleep when there are none (a channel's receivers spin first, for a tenth of the time on two processors).
+//! A thread that makes no progress inside a source call for the deadline is given
 //! up: its slot and its place in the pool are free again, and the directory answers `Stuck` at once but for one probe
 //! per deadline, until the call returns.
 
@@ -11,11 +12,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-
 use crate::error::{Error, Kind};
 use crate::io::{Watch, now_ms};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock};
 
 /// A source directory, beneath SOURCE.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,8 +45,10 @@ pub enum Class {
 const THREADS: usize = 128;
 /// Slots of a directory for metadata.
 const META_WIDTH: usize = 4;
-/// A thread without work ends after this.
+/// A thread without work ends after this, unless it is one of the last.
 const IDLE: Duration = Duration::from_secs(5);
+/// Threads of one class that stay: starting one takes as long as a small read.
+const READY: usize = 2;
 /// Decoders keep their tables on the heap; this leaves room for the few that recurse.
 const STACK: usize = 1 << 20;
 
@@ -76,6 +77,18 @@ pub(crate) struct Turn {
     leads: Mutex<Option<Arc<Watch>>>,
     /// Run if the job is given up.
     on_stuck: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Turn {
+    fn new(id: u64, job: &Job) -> Self {
+        Turn {
+            id,
+            at_source: AtomicBool::new(true),
+            watch: Arc::clone(&job.watch),
+            leads: Mutex::default(),
+            on_stuck: Mutex::default(),
+        }
+    }
 }
 
 thread_local! {
@@ -125,13 +138,13 @@ struct Lane {
     done: Arc<AtomicU64>,
 }
 
+#[derive(Default)]
 struct Pool {
-    sender: Sender<(u64, (LaneKey, Class), Job)>,
-    receiver: Receiver<(u64, (LaneKey, Class), Job)>,
+    /// Jobs with a slot, and their numbers.
+    ready: VecDeque<(u64, (LaneKey, Class), Job)>,
     threads: usize,
     given_up: usize,
     idle: usize,
-    ready: usize,
 }
 
 struct State {
@@ -145,6 +158,8 @@ struct State {
 /// See the module.
 pub(crate) struct Lanes {
     state: Mutex<State>,
+    /// Wakes a thread of a class.
+    wake: [Condvar; 2],
     data_width: usize,
     deadline: u64,
 }
@@ -160,24 +175,22 @@ pub struct StuckLane {
 
 impl Lanes {
     pub(crate) fn new(threads: usize, deadline: Duration) -> Arc<Self> {
-        let pool = || {
-            let (sender, receiver) = unbounded();
-            Pool { sender, receiver, threads: 0, given_up: 0, idle: 0, ready: 0 }
-        };
         Arc::new(Lanes {
             state: Mutex::new(State {
                 lanes: HashMap::new(),
-                pools: [pool(), pool()],
+                pools: Default::default(),
                 running: HashMap::new(),
                 next: 0,
                 stop: false,
             }),
+            wake: Default::default(),
             data_width: threads.max(4),
             deadline: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1),
         })
     }
 
-    fn width(&self, class: Class) -> usize {
+    /// Jobs of a class that run at a time in one directory.
+    pub(crate) fn width(&self, class: Class) -> usize {
         match class {
             Class::Meta => META_WIDTH,
             Class::Data => self.data_width,
@@ -247,60 +260,73 @@ impl Lanes {
         let class = lane.1;
         state.next += 1;
         let pool = &mut state.pools[class as usize];
-        pool.ready += 1;
-        // The pool keeps both ends, so the channel is open.
-        let _ = pool.sender.send((state.next, lane, job));
-        if pool.ready > pool.idle && pool.threads < THREADS {
-            let lanes = Arc::clone(self);
-            let name = if class == Class::Meta { "source-meta" } else { "source-data" };
-            let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK);
-            if builder.spawn(move || lanes.work(class)).is_ok() {
-                pool.threads += 1;
-                pool.idle += 1;
+        pool.ready.push_back((state.next, lane, job));
+        if pool.ready.len() > pool.idle && pool.threads < THREADS {
+            self.start_thread(pool, class);
+        } else {
+            self.wake[class as usize].notify_one();
+        }
+    }
+
+    fn start_thread(self: &Arc<Self>, pool: &mut Pool, class: Class) {
+        let lanes = Arc::clone(self);
+        let name = if class == Class::Meta { "source-meta" } else { "source-data" };
+        let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK);
+        if builder.spawn(move || lanes.work(class)).is_ok() {
+            pool.threads += 1;
+            pool.idle += 1;
+        }
+    }
+
+    /// Starts the threads that stay.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        for class in [Class::Meta, Class::Data] {
+            let pool = &mut state.pools[class as usize];
+            while pool.threads < READY {
+                let before = pool.threads;
+                self.start_thread(pool, class);
+                if pool.threads == before {
+                    return; // out of threads; jobs try again
+                }
             }
         }
     }
 
     fn work(self: Arc<Self>, class: Class) {
-        let receiver = lock(&self.state).pools[class as usize].receiver.clone();
+        let mut state = lock(&self.state);
         loop {
-            match receiver.recv_timeout(IDLE) {
-                Ok((id, lane, job)) => {
-                    if !self.turn(id, lane, job) {
-                        return;
-                    }
+            let pool = &mut state.pools[class as usize];
+            if let Some((id, lane, job)) = pool.ready.pop_front() {
+                pool.idle -= 1;
+                let turn = Arc::new(Turn::new(id, &job));
+                let running = Running { lane: lane.clone(), started: now_ms(), turn: Arc::clone(&turn) };
+                state.running.insert(id, running);
+                drop(state);
+                if !self.turn(turn, lane, job) {
+                    return;
                 }
-                Err(why) => {
-                    let mut state = lock(&self.state);
-                    let stop = state.stop || why == RecvTimeoutError::Disconnected;
-                    let pool = &mut state.pools[class as usize];
-                    if stop || pool.idle > pool.ready {
-                        pool.idle -= 1;
-                        pool.threads -= 1;
-                        return;
-                    }
-                }
+                state = lock(&self.state);
+                continue;
+            }
+            if state.stop {
+                return;
+            }
+            let slept = self.wake[class as usize].wait_timeout(state, IDLE);
+            let (woken, why) = slept.unwrap_or_else(std::sync::PoisonError::into_inner);
+            state = woken;
+            let pool = &mut state.pools[class as usize];
+            if why.timed_out() && pool.idle > pool.ready.len() && pool.threads > READY {
+                pool.idle -= 1;
+                pool.threads -= 1;
+                return;
             }
         }
     }
 
     /// Runs one job; false: this thread is one too many now.
-    fn turn(self: &Arc<Self>, id: u64, lane: (LaneKey, Class), job: Job) -> bool {
-        let turn = Arc::new(Turn {
-            id,
-            at_source: AtomicBool::new(true),
-            watch: job.watch,
-            leads: Mutex::default(),
-            on_stuck: Mutex::default(),
-        });
-        {
-            let mut state = lock(&self.state);
-            let pool = &mut state.pools[lane.1 as usize];
-            pool.ready -= 1;
-            pool.idle -= 1;
-            let running = Running { lane: lane.clone(), started: now_ms(), turn: Arc::clone(&turn) };
-            state.running.insert(id, running);
-        }
+    fn turn(self: &Arc<Self>, turn: Arc<Turn>, lane: (LaneKey, Class), job: Job) -> bool {
+        let id = turn.id;
         TURN.with(|t| *t.borrow_mut() = Some(turn));
         // Jobs contain their own panics, to answer their readers; this is the last net.
         let _ = catch_unwind(AssertUnwindSafe(|| (job.run)(Ok(()))));
@@ -326,7 +352,7 @@ impl Lanes {
             }
         }
         self.settle(state, &lane);
-        stay && !state.stop
+        stay
     }
 
     /// Fills free slots of a lane from its queue; forgets a lane where nothing goes on.
@@ -422,14 +448,11 @@ impl Lanes {
         let jobs: Vec<Job> = {
             let mut state = lock(&self.state);
             state.stop = true;
-            for pool in &mut state.pools {
-                // Idle threads wake up to a closed channel.
-                let (sender, receiver) = unbounded();
-                pool.sender = sender;
-                pool.receiver = receiver;
-            }
             state.lanes.values_mut().flat_map(|l| l.queue.drain(..)).collect()
         };
+        for wake in &self.wake {
+            wake.notify_all();
+        }
         for job in jobs {
             let error = Error::new(Kind::Stuck, "the engine is shutting down");
             let _ = catch_unwind(AssertUnwindSafe(|| (job.run)(Err(error))));

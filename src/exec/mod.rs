@@ -76,6 +76,7 @@ impl Engine {
             kept: disk.zip(options.disk.as_ref()).map(|(disk, at)| kept::Kept::new(disk, &at.folder, options.deadline)),
             ahead: ahead::Ahead::default(),
         });
+        shared.lanes.start();
         let supervised = Arc::clone(&shared);
         let supervisor = std::thread::Builder::new().name("supervisor".into()).stack_size(256 << 10);
         // Without it nothing hangs that would not hang anyway; the process is out of threads then.

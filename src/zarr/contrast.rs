@@ -6,12 +6,13 @@
 
 use serde_json::{Number, Value, json};
 
+use super::samples::Samples;
 use crate::error::{Kind, Result};
 use crate::model::{Dtype, Level, Series, TileId};
 use crate::pyramid::OpenImage;
 
 /// Goes up with every change of what is sampled or how a window follows from it: windows are kept on disk.
-pub const CONTRAST_RULE: u32 = 2;
+pub const CONTRAST_RULE: u32 = 3;
 
 /// Places sampled along each side of a tiled plane, or their square along y of a striped one.
 const PLACES: u64 = 4;
@@ -19,8 +20,10 @@ const PLACES: u64 = 4;
 const SAMPLED_BYTES: u64 = 2 << 20;
 /// Strips smaller than this are fetched together with their neighbours, about so many bytes at once.
 const GATHERED: u64 = 512 << 10;
-/// Most samples taken from one place.
+/// Most pixels looked at in one place.
 const SAMPLES: u64 = 16 * 1024;
+/// Samples of a pixel that may each take so many; of more, fewer pixels are looked at.
+const FEW: u64 = 16;
 /// A strip larger than this is sampled only so far in: reading its end means decoding all of it.
 const FAR_ENOUGH: u64 = 16 << 20;
 
@@ -49,16 +52,10 @@ impl Window {
         Window { min, max, start: min, end: max }
     }
 
-    /// The window of some samples, whose order is not kept; none: the full range.
-    fn of(series: &Series, samples: &mut [f64]) -> Window {
+    /// The window of some samples; none: the full range.
+    fn of(series: &Series, samples: &mut Samples) -> Window {
         let full = Window::full_range(series);
-        let Some(most) = samples.len().checked_sub(1) else { return full };
-        let mut rank = |fraction: f64| {
-            #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let index = (fraction * most as f64).round() as usize;
-            *samples.select_nth_unstable_by(index.min(most), f64::total_cmp).1
-        };
-        let (first, mut start, mut end, last) = (rank(0.0), rank(0.001), rank(0.999), rank(1.0));
+        let Some([first, mut start, mut end, last]) = samples.ranks([0.0, 0.001, 0.999, 1.0]) else { return full };
         let (min, max) =
             if series.dtype.is_integer() { (full.min.min(first), full.max.max(last)) } else { (first, last) };
         let mut window = Window { min, max, start, end };
@@ -185,11 +182,13 @@ pub fn sample_windows<T: AsRef<[u8]>>(
 ) -> Result<Vec<Window>> {
     let source = &image.source.series()[series as usize];
     let sampled = Sampled::new(image, series);
+    let most = SAMPLES * FEW / source.samples.max(FEW);
     let mut windows = Vec::new();
     for g in 0..sampled.planes {
-        let mut found: Vec<Vec<f64>> = vec![Vec::new(); usize::try_from(source.samples.max(1)).unwrap_or(0)];
+        let mut found: Vec<Samples> =
+            (0..source.samples.max(1)).map(|_| Samples::new(source.dtype, source.samples <= FEW)).collect();
         for place in &sampled.places {
-            let step = stride(place.1, place.3);
+            let step = stride(place.1, place.3, most);
             for id in sampled.units(series, g, *place) {
                 match read(id) {
                     Ok(unit) => collect(sampled.level, id, *place, step, source.dtype, unit.as_ref(), &mut found),
@@ -200,20 +199,21 @@ pub fn sample_windows<T: AsRef<[u8]>>(
                 }
             }
         }
-        for mut values in found {
-            windows.push(Window::of(source, &mut values));
+        for mut samples in found {
+            windows.push(Window::of(source, &mut samples));
         }
     }
     Ok(windows)
 }
 
-/// Every how many rows and columns a sample is taken, so that a place gives at most [`SAMPLES`].
-fn stride(rows: u64, columns: u64) -> (u64, u64) {
+/// Every how many rows and columns a pixel is looked at, so that a place gives at most `most`, or one.
+fn stride(rows: u64, columns: u64, most: u64) -> (u64, u64) {
+    let most = most.max(1);
     if rows == 1 {
-        return (1, columns.div_ceil(SAMPLES).max(1));
+        return (1, columns.div_ceil(most).max(1));
     }
     let mut step = 1;
-    while rows.div_ceil(step).saturating_mul(columns.div_ceil(step)) > SAMPLES {
+    while rows.div_ceil(step).saturating_mul(columns.div_ceil(step)) > most {
         step += 1 + step / 8;
     }
     (step, step)
@@ -227,7 +227,7 @@ fn collect(
     step: (u64, u64),
     dtype: Dtype,
     bytes: &[u8],
-    found: &mut [Vec<f64>],
+    found: &mut [Samples],
 ) {
     let (rows, columns) = level.unit_size(id.ty, id.tx);
     let (top, left) = (id.ty * level.unit.y, id.tx * level.unit.x);
@@ -237,14 +237,11 @@ fn collect(
     };
     for y in within(place.0, place.1, step.0, top, top + rows) {
         for x in within(place.2, place.3, step.1, left, left + columns) {
-            for (sample, values) in (0u64..).zip(found.iter_mut()) {
+            for (sample, samples) in (0u64..).zip(found.iter_mut()) {
                 let index = (sample * rows + (y - top)) * columns + (x - left);
                 let start = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(size);
                 if let Some(raw) = bytes.get(start..start.saturating_add(size)) {
-                    let value = sample_value(dtype, raw);
-                    if value.is_finite() {
-                        values.push(value);
-                    }
+                    samples.add(sample_value(dtype, raw));
                 }
             }
         }
@@ -314,8 +311,10 @@ mod tests {
     #[test]
     fn a_place_gives_no_more_samples_than_allowed() {
         for (rows, columns) in [(1, 1), (1, 100_000), (512, 512), (2048, 2048), (3, 1_000_000)] {
-            let (sy, sx) = stride(rows, columns);
-            assert!(u64::div_ceil(rows, sy) * u64::div_ceil(columns, sx) <= SAMPLES, "{rows} x {columns}");
+            for most in [0, 1, 100, SAMPLES] {
+                let (sy, sx) = stride(rows, columns, most);
+                assert!(u64::div_ceil(rows, sy) * u64::div_ceil(columns, sx) <= most.max(1), "{rows} x {columns}");
+            }
         }
     }
 

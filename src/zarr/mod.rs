@@ -9,6 +9,7 @@ mod group;
 mod multiscale;
 mod plates;
 mod regions;
+mod samples;
 mod shard;
 
 pub use array::ArrayLayout;

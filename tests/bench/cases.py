@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import data
-from run import Fuzarr, Passthrough, begin, drop_caches, finish, median, start, work, work_cold
+from run import TOUCHED, Fuzarr, Passthrough, begin, drop_caches, finish_all, median, start, touch_memory, work, work_cold
 
 MB = 1e6
 
@@ -29,11 +29,12 @@ def cold_tifffile(source):
 
 
 def pairs(runs, ours, theirs):
-    """Both in turn, `runs` times: medians of the figures and the most memory of each."""
+    """Both in turn, `runs` times, every other time the peer first: medians of the figures and the most memory of each."""
     mine, other = [], []
-    for _ in range(runs):
-        mine.append(ours())
-        other.append(theirs())
+    for run in range(runs):
+        both = [(mine, ours), (other, theirs)]
+        for results, measure in both if run % 2 == 0 else reversed(both):
+            results.append(measure())
     return median(m for m, _ in mine), max(r for _, r in mine), median(o for o, _ in other), max(r for _, r in other)
 
 
@@ -170,24 +171,30 @@ def many_readers(setup, table):
 
     def together(operation, paths):
         processes = [start(operation, path=p) for p in paths]
+        touch_memory(len(paths) * TOUCHED // 2)
         drop_caches()
         begun = time.perf_counter()
         for process in processes:
             begin(process)
-        results = [finish(p) for p in processes]
-        took = time.perf_counter() - begun
+        results = finish_all(processes)
+        took = max(r["ended"] for r in results) - begun
         return sum(r["bytes"] for r in results) / took / MB, [r["seconds"] for r in results], sum(r["rss"] for r in results)
-    ours, theirs, single, slowest, held, other = [], [], [], [], 0, 0
-    for _ in range(setup.runs):
+    single, slowest = [], []
+
+    def ours():
         with Fuzarr(folder) as mount:
-            one, _, _ = together("read_zarr", [mount.path(sources[0])])
+            single.append(together("read_zarr", [mount.path(sources[0])])[0])
         with Fuzarr(folder) as mount:
-            all_, seconds, _ = together("read_zarr", [mount.path(s) for s in sources])
-        peer, _, rss = together("read_tifffile", sources)
-        single.append(one), ours.append(all_), theirs.append(peer), slowest.append(max(seconds) / median(seconds))
-        held, other = max(held, mount.rss), max(other, rss)
-    table.add("16 readers of 16 files, together", "a single reader of ours", median(ours), median(single), "MB/s", 0.95, held)
-    table.add("the same", "16 tifffile processes", median(ours), median(theirs), "MB/s", 1.5, held, other)
+            speed, seconds, _ = together("read_zarr", [mount.path(s) for s in sources])
+        slowest.append(max(seconds) / median(seconds))
+        return speed, mount.rss
+
+    def theirs():
+        speed, _, rss = together("read_tifffile", sources)
+        return speed, rss
+    a, held, b, other = pairs(setup.runs, ours, theirs)
+    table.add("16 readers of 16 files, together", "a single reader of ours", a, median(single), "MB/s", 0.95, held)
+    table.add("the same", "16 tifffile processes", a, b, "MB/s", 1.5, held, other)
     table.notes.append(f"The slowest of 16 readers takes {median(slowest):.2f} times the median; 2 are allowed.")
 
 

@@ -9,10 +9,14 @@ import sys
 import tempfile
 
 import cases
+import others
 from run import Table
 from support import mounts
 
 PEERS = ("tifffile", "zarr", "numpy", "imagecodecs", "ngff-zarr", "tensorstore")
+
+
+ALL = cases.ALL + others.ALL
 
 
 class Setup:
@@ -50,11 +54,11 @@ def main():
     parser.add_argument("--out")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
-    names = {c.__name__: c for c in cases.ALL}
+    names = {c.__name__: c for c in ALL}
     if args.list:
         print("\n".join(names))
         return 0
-    wanted = [names[n] for n in args.only.split(",")] if args.only else cases.ALL
+    wanted = [names[n] for n in args.only.split(",")] if args.only else ALL
     out = args.out or (None if args.only else os.path.join(mounts.ROOT, "docs", "benchmarks.md"))
     base = args.keep or tempfile.mkdtemp(prefix="fuzarr-bench-")
     table = Table()

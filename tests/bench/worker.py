@@ -43,15 +43,29 @@ def everything(array):
     return total
 
 
-def read_zarr(path, level=0):
+def zarrs_pipeline():
+    """Lets zarr-python read by its pipeline in Rust, as who installs `zarrs` does."""
+    import zarr
+    import zarrs  # noqa: F401
+    zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+
+
+def read_zarr(path, level=0, pipeline=None):
     import zarr  # noqa: F401
+    if pipeline:
+        zarrs_pipeline()
     return timed(lambda: everything(zarr_array(path, level)))
 
 
-def read_tensorstore(path, dataset="0"):
+def tensorstore_array(path, dataset="0"):
     import tensorstore as ts
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/{dataset}"}}
-    return timed(lambda: everything_ts(ts.open(spec, open=True, read=True).result()))
+    return ts.open(spec, open=True, read=True).result()
+
+
+def read_tensorstore(path):
+    import tensorstore  # noqa: F401
+    return timed(lambda: everything_ts(tensorstore_array(path)))
 
 
 def everything_ts(array):
@@ -69,6 +83,36 @@ def read_tifffile(path):
     import tifffile  # noqa: F401
     import zarr  # noqa: F401
     return timed(lambda: everything(tifffile_array(path)))
+
+
+def bffile_array(path, jar, tile):
+    """A series as bffile shows it, in tiles of `tile`; starts the JVM."""
+    import bffile
+    import scyjava
+    import zarr
+    scyjava.config.endpoints.clear()  # nothing is fetched: the jar and the Java that are there
+    scyjava.config.add_classpath(jar)
+    scyjava.config.set_java_constraints(fetch="never")
+    scyjava.start_jvm()
+
+    def opened():
+        image = bffile.BioFile(path, memoize=False).open()
+        return zarr.open_array(image.to_zarr_store(series=0, tile_size=(tile, tile)), mode="r")
+    return opened
+
+
+def read_bffile(path, jar):
+    opened = bffile_array(path, jar, 512)
+    return timed(lambda: everything(opened()))
+
+
+def regions_bffile(path, jar, count, edge, seed):
+    opened = bffile_array(path, jar, 256)
+    timed(lambda: None)
+    array = opened()
+    rows = array.shape.index(max(array.shape))  # (c, y, x) or (y, x, samples)
+    at = (slice(None),) * rows
+    return regions(lambda y, x: np.asarray(array[(*at, y, x)]), array.shape[rows:rows + 2], count, edge, seed)
 
 
 def read_file(path):
@@ -109,11 +153,20 @@ def regions(read, shape, count, edge, seed):
     return seconds, total
 
 
-def regions_zarr(path, count, edge, seed):
+def regions_zarr(path, count, edge, seed, pipeline=None):
     import zarr  # noqa: F401
+    if pipeline:
+        zarrs_pipeline()
     timed(lambda: None)
     array = zarr_array(path, 0)
     return regions(lambda y, x: np.asarray(array[0, :, 0, y, x]), array.shape[-2:], count, edge, seed)
+
+
+def regions_tensorstore(path, count, edge, seed):
+    import tensorstore  # noqa: F401
+    timed(lambda: None)
+    array = tensorstore_array(path)
+    return regions(lambda y, x: array[0, :, 0, y, x].read().result(), array.shape[-2:], count, edge, seed)
 
 
 def regions_tifffile(path, count, edge, seed):
@@ -175,5 +228,7 @@ def open_group(path):
 
 if __name__ == "__main__":
     seconds, size = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "bytes": size, "rss": rss}))
+    ended = time.perf_counter()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print(json.dumps({"seconds": seconds, "bytes": size, "rss": usage.ru_maxrss * 1024, "ended": ended}), flush=True)
+    sys.stdin.read()  # its own end takes a processor too: not before everybody is done
