@@ -316,7 +316,7 @@ impl Lanes {
             let (woken, why) = slept.unwrap_or_else(std::sync::PoisonError::into_inner);
             state = woken;
             let pool = &mut state.pools[class as usize];
-            if why.timed_out() && pool.idle > pool.ready.len() && pool.threads > READY {
+            if why.timed_out() && pool.ready.is_empty() && pool.threads > READY {
                 pool.idle -= 1;
                 pool.threads -= 1;
                 return;

