@@ -179,6 +179,11 @@ impl TileCache {
         found
     }
 
+    /// Is a tile there? Asking does not keep it there.
+    pub fn has(&self, key: &Key) -> bool {
+        lock(self.place(key).1).peek(key).is_some()
+    }
+
     /// A tile, if it is there; not counted.
     pub fn touch(&self, key: &Key) -> Option<Arc<Tile>> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);

@@ -233,9 +233,8 @@ impl Raster {
         if (size, self.samples) == (1, 3) {
             let mut planes = target.out.chunks_exact_mut(target.plane);
             if let (Some(red), Some(green), Some(blue)) = (planes.next(), planes.next(), planes.next()) {
-                split(row, [red, green, blue].map(|plane| &mut plane[at..at + line]));
+                return split(row, [red, green, blue].map(|plane| &mut plane[at..at + line]));
             }
-            return;
         }
         for (s, plane) in target.out.chunks_exact_mut(target.plane).take(self.samples).enumerate() {
             let out = &mut plane[at..at + line];

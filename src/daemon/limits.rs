@@ -11,12 +11,12 @@ pub fn raise_open_files() {
 }
 
 /// Most bytes of a mapping that are brought into memory.
-const CODE: usize = 32 << 20;
+const MAPPING: usize = 32 << 20;
 
 /// Brings the program's code and constants into memory, on a thread of its own. The first look at an image runs through much
 /// of them for the first time; from a cold disk, piece by piece, that would take longer than the look.
-pub fn load_code() {
-    let _ = std::thread::Builder::new().name("code".into()).stack_size(64 << 10).spawn(|| {
+pub fn load_program() {
+    let _ = std::thread::Builder::new().name("program".into()).stack_size(64 << 10).spawn(|| {
         let (Ok(maps), Ok(program)) =
             (std::fs::read_to_string("/proc/self/maps"), std::fs::read_link("/proc/self/exe"))
         else {
@@ -24,7 +24,7 @@ pub fn load_code() {
         };
         let program = program.to_string_lossy();
         for (start, end) in maps.lines().filter(|l| l.ends_with(&*program)).filter_map(lasting) {
-            if end.saturating_sub(start) <= CODE {
+            if end.saturating_sub(start) <= MAPPING {
                 let at = start as *mut c_void;
                 // SAFETY: the range is a mapping of this program, which stays; it is only read. Kernels before 5.14 refuse.
                 let _ = unsafe { rustix::mm::madvise(at, end - start, rustix::mm::Advice::LinuxPopulateRead) };

@@ -85,7 +85,7 @@ fn serve(
 ) -> Result<()> {
     let started = Instant::now();
     limits::raise_open_files();
-    limits::load_code();
+    limits::load_program();
     if cleared > 0 {
         log::warn!("{}: a mount whose daemon was gone has been cleared", options.mountpoint.display());
     }

@@ -1,8 +1,8 @@
 //! Decoding ahead of a reader that goes through chunks one after the other, or through planes at one place.
 //!
 //! What was read lately tells: eight chunks in a row in storage order, or the same place in the two planes before. A window
-//! on a slide shows neither, so nothing is decoded in vain there. Guesses take what nobody else uses: they start on a lane
-//! that has nothing to do, in room that is free, and end as soon as a read waits.
+//! on a slide shows neither, so nothing is decoded in vain there. Guesses take what nobody else uses: slots of a lane of
+//! which one stays free, and room that is free; they end as soon as a read waits.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -113,7 +113,7 @@ impl Shared {
             let Some(plan) = ChunkPlan::full(image, &next, stored) else { continue };
             let is_missing = |id: &TileId| {
                 let key = Key::Unit(image.key, *id);
-                self.units.cache.touch(&key).is_none() && self.units.flights.busy(&key).is_none()
+                !self.units.cache.has(&key) && self.units.flights.busy(&key).is_none()
             };
             let missing: Vec<TileId> = plan.parts.iter().map(|part| part.id).filter(is_missing).collect();
             if missing.is_empty() {
@@ -136,22 +136,25 @@ impl Shared {
     }
 }
 
-/// Has units made that somebody on the lane is about to ask for one by one, in its other slots: each takes every so many-th,
-/// and whoever asks for one that is under way waits for it. Some are fetched while others are decoded.
+/// Has units made that somebody on the lane is about to ask for one by one, in its other slots but one: each takes every so
+/// many-th, and whoever asks for one that is under way waits for it. Some are fetched while others are decoded.
 pub(crate) fn make_soon(shared: &Arc<Shared>, lane: &LaneKey, image: &Arc<OpenImage>, units: Vec<TileId>) {
-    let width = shared.lanes.width(Class::Data);
-    let jobs = width.min(units.len());
+    let most = shared.lanes.width(Class::Data) - 1;
+    let jobs = most.min(units.len());
     let units = Arc::new(units);
     for first in 1..jobs {
         let (me, image, units) = (Arc::clone(shared), Arc::clone(image), Arc::clone(&units));
+        let at = lane.clone();
         let run = move |may: crate::error::Result<()>| {
             for id in units.iter().skip(first).step_by(jobs) {
-                if may.is_ok() {
-                    me.units.make_ahead(&image, *id, &|| true);
+                let is_wanted = || !me.lanes.contended(&at, Class::Data);
+                if may.is_err() || !is_wanted() {
+                    return;
                 }
+                me.units.make_ahead(&image, *id, &is_wanted);
             }
         };
-        shared.lanes.push_idle(lane, Class::Data, width, &Arc::new(Watch::default()), Box::new(run));
+        shared.lanes.push_idle(lane, Class::Data, most, &Arc::new(Watch::default()), Box::new(run));
     }
 }
 

@@ -6,9 +6,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Shared;
-use super::lanes::{Class, LaneKey, current_job};
+use super::lanes::{Class, LaneKey};
 use super::reply::{ChunkDone, Reply};
 use super::requests::Request;
+use super::turn::current_job;
 use crate::cache::{Joined, Key, Lease, Share, Tile, Waiter};
 use crate::error::{Error, Kind, Result};
 use crate::pyramid::{ChunkPlan, OpenImage};

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use super::lanes::{Class, LaneKey, off_source};
+use super::lanes::{Class, LaneKey};
+use super::turn::off_source;
 use super::{Shared, sweep_plan};
 use crate::cache::disk::{Disk, DiskStats, EntryKey, Payload};
 use crate::cache::{Budget, Key, Lead, Lease, Share, Tile};

@@ -1,20 +1,19 @@
 //! Source lanes: every system call on the source runs here, so that a dead file server takes its own slots and no more.
 //!
 //! Each source directory has a queue and a few slots for either class of work. Jobs with a slot go to an elastic pool of
-//! threads, which sleep when there are none (a channel's receivers spin first, for a tenth of the time on two processors).
-//! A thread that makes no progress inside a source call for the deadline is given
-//! up: its slot and its place in the pool are free again, and the directory answers `Stuck` at once but for one probe
-//! per deadline, until the call returns.
+//! threads, which sleep at once when there is nothing to do: spinning first costs two processors a tenth of their time. A
+//! thread that makes no progress inside a source call for the deadline is given up: its slot and its place in the pool are
+//! free again, and the directory answers `Stuck` at once but for one probe per deadline, until the call returns.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
+use super::turn::Turn;
 use crate::error::{Error, Kind};
 use crate::io::{Watch, now_ms};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock};
 
 /// A source directory, beneath SOURCE.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -67,69 +66,6 @@ struct Running {
     turn: Arc<Turn>,
 }
 
-/// The turn of a job on its thread.
-pub(crate) struct Turn {
-    id: u64,
-    /// Inside a source call, as far as anybody knows (else: waiting for a processor or for room, or decoding).
-    at_source: AtomicBool,
-    watch: Arc<Watch>,
-    /// The flight it leads just now.
-    leads: Mutex<Option<Arc<Watch>>>,
-    /// Run if the job is given up.
-    on_stuck: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
-}
-
-impl Turn {
-    fn new(id: u64, job: &Job) -> Self {
-        Turn {
-            id,
-            at_source: AtomicBool::new(true),
-            watch: Arc::clone(&job.watch),
-            leads: Mutex::default(),
-            on_stuck: Mutex::default(),
-        }
-    }
-}
-
-thread_local! {
-    static TURN: RefCell<Option<Arc<Turn>>> = const { RefCell::new(None) };
-}
-
-fn with_turn<T>(f: impl FnOnce(&Arc<Turn>) -> T) -> Option<T> {
-    TURN.with(|t| t.borrow().as_ref().map(f))
-}
-
-/// The lane job this thread runs; 0 on other threads.
-pub(crate) fn current_job() -> u64 {
-    with_turn(|t| t.id).unwrap_or(0)
-}
-
-/// Runs what is no source call (waiting for room, burning a processor): no sign of a stuck source, however long.
-pub(crate) fn off_source<T>(f: impl FnOnce() -> T) -> T {
-    struct Back(bool);
-    impl Drop for Back {
-        fn drop(&mut self) {
-            with_turn(|t| {
-                t.watch.tick();
-                t.at_source.store(self.0, Ordering::Relaxed);
-            });
-        }
-    }
-    let was = with_turn(|t| t.at_source.swap(false, Ordering::Relaxed)).unwrap_or(true);
-    let _back = Back(was);
-    f()
-}
-
-/// Says that progress of this job shows in `watch` too.
-pub(crate) fn lead_with(watch: &Arc<Watch>) {
-    with_turn(|t| *lock(&t.leads) = Some(Arc::clone(watch)));
-}
-
-/// Says what to do should this job be given up as stuck.
-pub(crate) fn on_stuck(f: impl FnOnce() + Send + 'static) {
-    with_turn(|t| lock(&t.on_stuck).push(Box::new(f)));
-}
-
 struct Lane {
     queue: VecDeque<Job>,
     running: usize,
@@ -153,6 +89,15 @@ struct State {
     running: HashMap<u64, Running>,
     next: u64,
     stop: bool,
+}
+
+impl State {
+    /// An idle thread ends.
+    fn leave(&mut self, class: Class) {
+        let pool = &mut self.pools[class as usize];
+        pool.idle -= 1;
+        pool.threads -= 1;
+    }
 }
 
 /// See the module.
@@ -223,7 +168,7 @@ impl Lanes {
                 let job = Job { run, watch: Arc::clone(watch) };
                 if lane.running < width {
                     lane.running += 1;
-                    self.make_ready(state, id, job);
+                    self.make_ready(state, id, job, true);
                 } else {
                     lane.queue.push_back(job);
                 }
@@ -256,40 +201,39 @@ impl Lanes {
         lock(&self.state).lanes.get(&(key.clone(), class)).is_some_and(|l| !l.queue.is_empty())
     }
 
-    fn make_ready(self: &Arc<Self>, state: &mut State, lane: (LaneKey, Class), job: Job) {
+    /// Queues a job that has a slot; `wake`: a thread has to be woken for it.
+    fn make_ready(self: &Arc<Self>, state: &mut State, lane: (LaneKey, Class), job: Job, wake: bool) {
         let class = lane.1;
         state.next += 1;
         let pool = &mut state.pools[class as usize];
         pool.ready.push_back((state.next, lane, job));
-        if pool.ready.len() > pool.idle && pool.threads < THREADS {
-            self.start_thread(pool, class);
-        } else {
+        if !self.staff(pool, class, 0) && wake {
             self.wake[class as usize].notify_one();
         }
     }
 
-    fn start_thread(self: &Arc<Self>, pool: &mut Pool, class: Class) {
-        let lanes = Arc::clone(self);
-        let name = if class == Class::Meta { "source-meta" } else { "source-data" };
-        let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK);
-        if builder.spawn(move || lanes.work(class)).is_ok() {
+    /// Starts threads until there is one for each job that is ready, and `least` altogether; were there any to start?
+    fn staff(self: &Arc<Self>, pool: &mut Pool, class: Class, least: usize) -> bool {
+        let mut started = false;
+        while (pool.ready.len() > pool.idle && pool.threads < THREADS) || pool.threads < least {
+            let lanes = Arc::clone(self);
+            let name = if class == Class::Meta { "source-meta" } else { "source-data" };
+            let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK);
+            if builder.spawn(move || lanes.work(class)).is_err() {
+                break; // the supervisor tries again
+            }
             pool.threads += 1;
             pool.idle += 1;
+            started = true;
         }
+        started
     }
 
     /// Starts the threads that stay.
     pub(crate) fn start(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         for class in [Class::Meta, Class::Data] {
-            let pool = &mut state.pools[class as usize];
-            while pool.threads < READY {
-                let before = pool.threads;
-                self.start_thread(pool, class);
-                if pool.threads == before {
-                    return; // out of threads; jobs try again
-                }
-            }
+            self.staff(&mut state.pools[class as usize], class, READY);
         }
     }
 
@@ -299,7 +243,7 @@ impl Lanes {
             let pool = &mut state.pools[class as usize];
             if let Some((id, lane, job)) = pool.ready.pop_front() {
                 pool.idle -= 1;
-                let turn = Arc::new(Turn::new(id, &job));
+                let turn = Turn::new(id, &job.watch);
                 let running = Running { lane: lane.clone(), started: now_ms(), turn: Arc::clone(&turn) };
                 state.running.insert(id, running);
                 drop(state);
@@ -309,32 +253,38 @@ impl Lanes {
                 state = lock(&self.state);
                 continue;
             }
+            let may_end = pool.threads > READY;
             if state.stop {
-                return;
+                return state.leave(class);
             }
-            let slept = self.wake[class as usize].wait_timeout(state, IDLE);
-            let (woken, why) = slept.unwrap_or_else(std::sync::PoisonError::into_inner);
-            state = woken;
-            let pool = &mut state.pools[class as usize];
-            if why.timed_out() && pool.ready.is_empty() && pool.threads > READY {
-                pool.idle -= 1;
-                pool.threads -= 1;
-                return;
+            let wake = &self.wake[class as usize];
+            let timed_out = if may_end {
+                let slept = wake.wait_timeout(state, IDLE).unwrap_or_else(std::sync::PoisonError::into_inner);
+                state = slept.0;
+                slept.1.timed_out()
+            } else {
+                state = wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+                false
+            };
+            let pool = &state.pools[class as usize];
+            if timed_out && pool.ready.is_empty() && pool.threads > READY {
+                return state.leave(class);
             }
         }
     }
 
     /// Runs one job; false: this thread is one too many now.
     fn turn(self: &Arc<Self>, turn: Arc<Turn>, lane: (LaneKey, Class), job: Job) -> bool {
-        let id = turn.id;
-        TURN.with(|t| *t.borrow_mut() = Some(turn));
+        let id = turn.id();
         // Jobs contain their own panics, to answer their readers; this is the last net.
-        let _ = catch_unwind(AssertUnwindSafe(|| (job.run)(Ok(()))));
-        TURN.with(|t| *t.borrow_mut() = None);
+        turn.take(|| drop(catch_unwind(AssertUnwindSafe(|| (job.run)(Ok(()))))));
+        // Declared first, dropped last: with it may go the last of an image, whose files are closed then.
+        let ended;
         let mut state = lock(&self.state);
         let state = &mut *state;
         let pool = &mut state.pools[lane.1 as usize];
-        let given_up = state.running.remove(&id).is_none();
+        ended = state.running.remove(&id);
+        let given_up = ended.is_none();
         let mut stay = true;
         if given_up {
             // It came back: the source answers again.
@@ -351,12 +301,14 @@ impl Lanes {
                 l.running -= 1;
             }
         }
-        self.settle(state, &lane);
+        self.settle(state, &lane, stay);
         stay
     }
 
-    /// Fills free slots of a lane from its queue; forgets a lane where nothing goes on.
-    fn settle(self: &Arc<Self>, state: &mut State, lane: &(LaneKey, Class)) {
+    /// Fills free slots of a lane from its queue; forgets a lane where nothing goes on. `takes_one`: the caller's thread looks
+    /// for a job next, so nobody has to be woken for the first.
+    fn settle(self: &Arc<Self>, state: &mut State, lane: &(LaneKey, Class), takes_one: bool) {
+        let mut wake = !takes_one;
         let width = self.width(lane.1);
         while let Some(l) = state.lanes.get_mut(lane) {
             if l.running >= width {
@@ -369,12 +321,13 @@ impl Lanes {
                 return;
             };
             l.running += 1;
-            self.make_ready(state, lane.clone(), job);
+            self.make_ready(state, lane.clone(), job, wake);
+            wake = true;
         }
     }
 
     /// Gives up jobs without progress inside a source call, and whatever queues behind them. Gives the jobs given up.
-    pub(crate) fn give_up_stuck(&self) -> Vec<u64> {
+    pub(crate) fn give_up_stuck(self: &Arc<Self>) -> Vec<u64> {
         let now = now_ms();
         let mut refused = Vec::new();
         let mut cleanups = Vec::new();
@@ -385,7 +338,7 @@ impl Lanes {
             let dead: Vec<u64> = state
                 .running
                 .iter()
-                .filter(|(_, r)| r.turn.at_source.load(Ordering::Relaxed) && now - r.moved().min(now) >= self.deadline)
+                .filter(|(_, r)| r.turn.is_at_source() && now - r.moved().min(now) >= self.deadline)
                 .map(|(id, _)| *id)
                 .collect();
             for id in dead {
@@ -397,7 +350,7 @@ impl Lanes {
                 let Some(running) = state.running.remove(&id) else { continue };
                 pool.threads -= 1;
                 pool.given_up += 1;
-                cleanups.append(&mut lock(&running.turn.on_stuck));
+                cleanups.append(&mut running.turn.given_up());
                 if let Some(lane) = state.lanes.get_mut(&running.lane) {
                     lane.running -= 1;
                     lane.stuck += 1;
@@ -405,6 +358,10 @@ impl Lanes {
                     refused.extend(lane.queue.drain(..).map(|job| (job, running.lane.0.clone())));
                 }
                 given_up.push(id);
+            }
+            // Jobs of other directories waited for threads that are free to be started now.
+            for class in [Class::Meta, Class::Data] {
+                self.staff(&mut state.pools[class as usize], class, 0);
             }
         }
         for cleanup in cleanups {
@@ -416,9 +373,10 @@ impl Lanes {
         given_up
     }
 
-    /// Is any job running?
+    /// Is any job running, or about to?
     pub(crate) fn is_busy(&self) -> bool {
-        !lock(&self.state).running.is_empty()
+        let state = lock(&self.state);
+        !state.running.is_empty() || state.pools.iter().any(|pool| !pool.ready.is_empty())
     }
 
     /// Directories with given-up threads.
@@ -447,8 +405,17 @@ impl Lanes {
     pub(crate) fn stop(&self) {
         let jobs: Vec<Job> = {
             let mut state = lock(&self.state);
+            let state = &mut *state;
             state.stop = true;
-            state.lanes.values_mut().flat_map(|l| l.queue.drain(..)).collect()
+            let mut jobs: Vec<Job> = Vec::new();
+            for (_, lane, job) in state.pools.iter_mut().flat_map(|pool| pool.ready.drain(..)) {
+                if let Some(lane) = state.lanes.get_mut(&lane) {
+                    lane.running -= 1;
+                }
+                jobs.push(job);
+            }
+            jobs.extend(state.lanes.values_mut().flat_map(|l| l.queue.drain(..)));
+            jobs
         };
         for wake in &self.wake {
             wake.notify_all();
@@ -462,8 +429,7 @@ impl Lanes {
 
 impl Running {
     fn moved(&self) -> u64 {
-        let leads = lock(&self.turn.leads).as_ref().map_or(0, |w| w.moved_ms());
-        self.started.max(self.turn.watch.moved_ms()).max(leads)
+        self.started.max(self.turn.moved_ms())
     }
 }
 

@@ -5,6 +5,8 @@ mod assembly;
 mod damage;
 mod kept;
 mod lanes;
+#[cfg(test)]
+mod lanes_tests;
 mod memory;
 mod permit;
 mod reader;
@@ -16,16 +18,17 @@ mod sweeping;
 #[cfg(test)]
 mod tests;
 mod together;
+mod turn;
 mod units;
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub(crate) use lanes::off_source;
 pub use lanes::{Class, LaneKey, StuckLane};
 pub use reader::Reader;
 pub use reply::ChunkDone;
 pub use stats::EngineStats;
+pub(crate) use turn::off_source;
 
 use crate::cache::disk::{Disk, EntryKey, Payload};
 use crate::cache::{Budget, Flights, Joined, Key, Lease, Share, Tile, TileCache, Waiter};
@@ -52,7 +55,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the supervisor; lane threads come as they are needed.
+    /// Starts the supervisor and the first lane threads; more come as they are needed.
     pub fn start(options: &EngineOptions) -> Arc<Engine> {
         Engine::start_with(options, None)
     }
@@ -332,7 +335,7 @@ impl Engine {
         self.shared.kept.as_ref().map(kept::Kept::disk)
     }
 
-    /// Has units made on idle processors that will be asked for by [`Engine::unit_now`] soon, in this order; a hint.
+    /// Has units made in free slots of the lane that will be asked for by [`Engine::unit_now`] soon, in this order; a hint.
     pub fn make_soon(&self, lane: &LaneKey, image: &Arc<OpenImage>, units: Vec<TileId>) {
         ahead::make_soon(&self.shared, lane, image, units);
     }

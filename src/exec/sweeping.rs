@@ -8,8 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::lanes::{Class, LaneKey, current_job, off_source, on_stuck};
+use super::lanes::{Class, LaneKey};
 use super::sweep_plan::Making;
+use super::turn::{current_job, off_source, on_stuck};
 use crate::cache::{Joined, Key, Lead, Lease, Share, Tile, Waiter};
 use crate::config::Damaged;
 use crate::error::{Error, Kind, Result};

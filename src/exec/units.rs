@@ -1,8 +1,8 @@
 //! One unit of a source: room is leased, bytes are fetched, samples decoded.
 
-use super::lanes::{current_job, lead_with, off_source};
 use super::permit::Permits;
 use super::stats::Counters;
+use super::turn::{current_job, lead_with, off_source};
 use crate::cache::{Budget, Flights, Joined, Key, Lead, Lease, Share, Tile, TileCache, Waiter};
 use crate::error::{Error, Kind, Result};
 use crate::format::Stored;

@@ -21,9 +21,9 @@ const SAMPLED_BYTES: u64 = 2 << 20;
 /// Strips smaller than this are fetched together with their neighbours, about so many bytes at once.
 const GATHERED: u64 = 512 << 10;
 /// Most pixels looked at in one place.
-const SAMPLES: u64 = 16 * 1024;
-/// Samples of a pixel that may each take so many; of more, fewer pixels are looked at.
-const FEW: u64 = 16;
+const PIXELS: u64 = 16 * 1024;
+/// Samples of a pixel for which so many are looked at; with more samples, fewer.
+const FEW: u64 = 4;
 /// A strip larger than this is sampled only so far in: reading its end means decoding all of it.
 const FAR_ENOUGH: u64 = 16 << 20;
 
@@ -182,7 +182,7 @@ pub fn sample_windows<T: AsRef<[u8]>>(
 ) -> Result<Vec<Window>> {
     let source = &image.source.series()[series as usize];
     let sampled = Sampled::new(image, series);
-    let most = SAMPLES * FEW / source.samples.max(FEW);
+    let most = PIXELS * FEW / source.samples.max(FEW);
     let mut windows = Vec::new();
     for g in 0..sampled.planes {
         let mut found: Vec<Samples> =
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_place_gives_no_more_samples_than_allowed() {
         for (rows, columns) in [(1, 1), (1, 100_000), (512, 512), (2048, 2048), (3, 1_000_000)] {
-            for most in [0, 1, 100, SAMPLES] {
+            for most in [0, 1, 100, PIXELS] {
                 let (sy, sx) = stride(rows, columns, most);
                 assert!(u64::div_ceil(rows, sy) * u64::div_ceil(columns, sx) <= most.max(1), "{rows} x {columns}");
             }

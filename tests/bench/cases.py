@@ -32,13 +32,17 @@ def cold_tifffile(source, spent=None):
     return rate(result), result["rss"]
 
 
+def in_turn(run, ours, theirs):
+    """What both give, every other time the peer first."""
+    if run % 2:
+        other = theirs()
+        return ours(), other
+    return ours(), theirs()
+
+
 def pairs(runs, ours, theirs):
-    """Both in turn, `runs` times, every other time the peer first: medians of the figures and the most memory of each."""
-    mine, other = [], []
-    for run in range(runs):
-        both = [(mine, ours), (other, theirs)]
-        for results, measure in both if run % 2 == 0 else reversed(both):
-            results.append(measure())
+    """Both in turn, `runs` times: medians of the figures and the most memory of each."""
+    mine, other = zip(*(in_turn(run, ours, theirs) for run in range(runs)))
     return median(m for m, _ in mine), max(r for _, r in mine), median(o for o, _ in other), max(r for _, r in other)
 
 
@@ -99,11 +103,15 @@ def slide_regions(setup, table):
     mine, other, held, theirs, spent = [], [], 0, 0, ([], [], [])
     for run in range(setup.runs):
         wanted = {"count": 200, "edge": 512, "seed": run}
-        with Fuzarr(os.path.dirname(source)) as mount:
-            result = work_cold("regions_zarr", path=mount.path(source), **wanted)
-        mine.append(result["seconds"])
-        peer = work_cold("regions_tifffile", path=source, **wanted)
-        other.append(peer["seconds"])
+
+        def ours():
+            with Fuzarr(os.path.dirname(source)) as mount:
+                return work_cold("regions_zarr", path=mount.path(source), **wanted), mount
+
+        def tifffile():
+            return work_cold("regions_tifffile", path=source, **wanted)
+        (result, mount), peer = in_turn(run, ours, tifffile)
+        mine.append(result["seconds"]), other.append(peer["seconds"])
         for seconds, took in zip(spent, (mount.processor, result["processor"], peer["processor"])):
             seconds.append(took)
         held, theirs = max(held, mount.rss), max(theirs, peer["rss"])

@@ -13,7 +13,7 @@ import others
 from run import Table
 from support import mounts
 
-PEERS = ("tifffile", "zarr", "numpy", "imagecodecs", "ngff-zarr", "tensorstore")
+PEERS = ("tifffile", "zarr", "zarrs", "numpy", "imagecodecs", "ngff-zarr", "tensorstore")
 
 
 ALL = cases.ALL + others.ALL
@@ -61,10 +61,15 @@ def main():
     wanted = [names[n] for n in args.only.split(",")] if args.only else ALL
     out = args.out or (None if args.only else os.path.join(mounts.ROOT, "docs", "benchmarks.md"))
     base = args.keep or tempfile.mkdtemp(prefix="fuzarr-bench-")
-    table = Table()
+    table, failed = Table(), False
     try:
         for case in wanted:
-            case(Setup(base, args.runs), table)
+            try:
+                case(Setup(base, args.runs), table)
+            except (RuntimeError, OSError, subprocess.SubprocessError) as e:
+                print(f"FAILED: {case.__name__}: {e}", flush=True)
+                table.notes.append(f"`{case.__name__}` failed: {e}.")
+                failed = True
     finally:
         if not args.keep:
             shutil.rmtree(base, ignore_errors=True)
@@ -73,7 +78,7 @@ def main():
         with open(out, "w") as f:
             f.write(text)
     print(text)
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

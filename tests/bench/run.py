@@ -2,6 +2,7 @@
 import json
 import mmap
 import os
+import select
 import statistics
 import subprocess
 import sys
@@ -61,6 +62,12 @@ def finish(process):
 
 def finish_all(processes):
     """What each of them measured; none ends before all are done."""
+    until = time.monotonic() + 1800
+    for process in processes:
+        if not select.select([process.stdout], [], [], max(0, until - time.monotonic()))[0]:
+            for stuck in processes:
+                stuck.kill()
+            raise RuntimeError(f"{process.args[2]} does not end")
     lines = [process.stdout.readline() for process in processes]
     for process in processes:
         process.communicate(timeout=1800)
@@ -99,16 +106,17 @@ def processor(pid):
 
 
 class Fuzarr:
-    """A mount, with what its daemon held and the processor time that it took."""
+    """A mount, with what its daemon held and the processor time that it took since it was there."""
 
     def __init__(self, source, *options):
         self.mount = mounts.Mount(source, *options)
 
     def __enter__(self):
+        self.began = processor(self.mount.pid)
         return self
 
     def __exit__(self, *_):
-        self.rss, self.processor = resident(self.mount.pid), processor(self.mount.pid)
+        self.rss, self.processor = resident(self.mount.pid), processor(self.mount.pid) - self.began
         self.mount.close()
 
     def path(self, file):

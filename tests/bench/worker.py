@@ -120,7 +120,7 @@ def regions_bffile(path, jar, count, edge, seed):
     opened = bffile_array(path, jar, 256)
     timed(lambda: None)
     array = opened()
-    rows = array.shape.index(max(array.shape))  # (c, y, x) or (y, x, samples)
+    rows = array.ndim - (3 if array.shape[-1] == 3 else 2)  # the samples come last, if there are any
     at = (slice(None),) * rows
     return regions(lambda y, x: np.asarray(array[(*at, y, x)]), array.shape[rows:rows + 2], count, edge, seed)
 
@@ -239,6 +239,7 @@ def open_group(path):
 if __name__ == "__main__":
     seconds, size = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
     ended, took = time.perf_counter(), processor() - BEGUN
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    with open("/proc/self/status", encoding="utf-8") as f:  # getrusage counts what the parent held
+        rss = next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
     print(json.dumps({"seconds": seconds, "bytes": size, "rss": rss, "ended": ended, "processor": took}), flush=True)
     sys.stdin.read()  # its own end takes a processor too: not before everybody is done
