@@ -119,42 +119,38 @@ impl Shared {
             if missing.is_empty() {
                 continue;
             }
-            let (me, image, at) = (Arc::clone(self), Arc::clone(image), lane.clone());
-            let run = move |may: crate::error::Result<()>| {
-                for id in &missing {
-                    let is_wanted = || !me.lanes.contended(&at, Class::Data);
-                    if may.is_err() || !is_wanted() {
-                        return;
-                    }
-                    me.units.make_ahead(&image, *id, &is_wanted);
-                }
-            };
-            // More than there are processors, so that one is fetched while another is decoded; a slot stays free for readers.
-            let most = self.lanes.width(Class::Data) - 1;
-            self.lanes.push_idle(lane, Class::Data, most, &Arc::new(Watch::default()), Box::new(run));
+            self.try_making(lane, image, missing);
         }
     }
-}
 
-/// Has units made that somebody on the lane is about to ask for one by one, in its other slots but one: each takes every so
-/// many-th, and whoever asks for one that is under way waits for it. Some are fetched while others are decoded.
-pub(crate) fn make_soon(shared: &Arc<Shared>, lane: &LaneKey, image: &Arc<OpenImage>, units: Vec<TileId>) {
-    let most = shared.lanes.width(Class::Data) - 1;
-    let jobs = most.min(units.len());
-    let units = Arc::new(units);
-    for first in 1..jobs {
-        let (me, image, units) = (Arc::clone(shared), Arc::clone(image), Arc::clone(&units));
-        let at = lane.clone();
+    /// Makes units one after the other if a slot of the lane can be spared, as long as nobody waits for one.
+    fn try_making(self: &Arc<Self>, lane: &LaneKey, image: &Arc<OpenImage>, units: Vec<TileId>) {
+        let (me, image, at) = (Arc::clone(self), Arc::clone(image), lane.clone());
         let run = move |may: crate::error::Result<()>| {
-            for id in units.iter().skip(first).step_by(jobs) {
+            for id in units {
                 let is_wanted = || !me.lanes.contended(&at, Class::Data);
                 if may.is_err() || !is_wanted() {
                     return;
                 }
-                me.units.make_ahead(&image, *id, &is_wanted);
+                me.units.make_ahead(&image, id, &is_wanted);
             }
         };
-        shared.lanes.push_idle(lane, Class::Data, most, &Arc::new(Watch::default()), Box::new(run));
+        self.lanes.push_idle(lane, Class::Data, self.spared(), &Arc::new(Watch::default()), Box::new(run));
+    }
+
+    /// Slots of a lane that may be busy ahead of readers: more than there are processors, so that one unit is fetched while
+    /// another is decoded, and one less than there are.
+    fn spared(&self) -> usize {
+        self.lanes.width(Class::Data) - 1
+    }
+}
+
+/// Has units made that somebody on the lane is about to ask for one by one, in its other slots but one: each takes every so
+/// many-th, and whoever asks for one that is under way waits for it.
+pub(crate) fn make_soon(shared: &Arc<Shared>, lane: &LaneKey, image: &Arc<OpenImage>, units: &[TileId]) {
+    let jobs = shared.spared().min(units.len());
+    for first in 1..jobs {
+        shared.try_making(lane, image, units.iter().skip(first).step_by(jobs).copied().collect());
     }
 }
 

@@ -336,7 +336,7 @@ impl Engine {
     }
 
     /// Has units made in free slots of the lane that will be asked for by [`Engine::unit_now`] soon, in this order; a hint.
-    pub fn make_soon(&self, lane: &LaneKey, image: &Arc<OpenImage>, units: Vec<TileId>) {
+    pub fn make_soon(&self, lane: &LaneKey, image: &Arc<OpenImage>, units: &[TileId]) {
         ahead::make_soon(&self.shared, lane, image, units);
     }
 

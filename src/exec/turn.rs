@@ -34,9 +34,10 @@ impl Turn {
 
     /// Runs `f` on this thread as the turn.
     pub(super) fn take(self: Arc<Self>, f: impl FnOnce()) {
-        TURN.with(|t| *t.borrow_mut() = Some(self));
+        TURN.set(Some(self));
         f();
-        TURN.with(|t| *t.borrow_mut() = None);
+        // Taken out first, dropped then: what goes with it may ask for the turn.
+        drop(TURN.take());
     }
 
     pub(super) fn is_at_source(&self) -> bool {

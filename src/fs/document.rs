@@ -127,7 +127,7 @@ impl Core {
             Some(kept) => kept,
             None => {
                 let mut whole = true;
-                self.engine.make_soon(&node.lane(), image, sampled_units(image, series));
+                self.engine.make_soon(&node.lane(), image, &sampled_units(image, series));
                 let read = |id| self.engine.unit_now(image, id, watch).map(Sample).inspect_err(|_| whole = false);
                 let found = sample_windows(image, series, read)?;
                 if whole {

@@ -92,7 +92,8 @@ mod tests {
                 let (mut counted, mut listed) = (Samples::new(dtype, true), Samples::new(dtype, false));
                 for _ in 0..count {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    let value = f64::from(low + i32::try_from((state >> 33) % 0x1_0000).unwrap() % (high - low + 1));
+                    let drawn = i32::from((state >> 48) as u16);
+                    let value = f64::from(low + drawn % (high - low + 1));
                     counted.add(value);
                     listed.add(value);
                 }
